@@ -32,7 +32,8 @@ def addresses(**keys: object) -> list[str]:
         keys: the key of a ``task``, a ``run`` and a ``queue``; the ``verb`` or ``name`` of what
             is done.
     """
-    return sorted({f"/{_filled(route, keys)}" for route in routes()})
+    known = {"kind": "csv", **keys}
+    return sorted({f"/{_filled(route, known)}" for route in routes()})
 
 
 def is_server_error(answer: HttpResponseBase) -> bool:

@@ -16,7 +16,12 @@ from tests.support.records import scheduled
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 MOUNTS = ("/sisy/", "/admin/sisy/task/dashboard/")
-SHOWING = {name: (route, page) for name, (route, page) in PAGES.items() if issubclass(page, Page)}
+SHOWING = {
+    name: (route, page)
+    for name, (route, page) in PAGES.items()
+    # The page of what matches has the filters of the list, of which it needs one.
+    if issubclass(page, Page) and name != "act_on_matching"
+}
 UNKNOWN = ["nonsense", "²", "-1", "9" * 600]
 KNOWN = {
     ("overview", "hours"): ("1", "24"),
@@ -35,10 +40,16 @@ KNOWN = {
     ("backfill", "again"): ("on", "0"),
     ("reschedule", "schedule"): ("0 9 * * *",),
     ("reschedule", "timezone"): ("Europe/Berlin",),
-    ("runs", "state"): ("failed", "running"),
+    ("runs", "state"): ("failed", "running", "unsuccessful"),
     ("runs", "origin"): ("retry", "schedule"),
     ("runs", "queue"): ("default", "nowhere"),
     ("runs", "search"): ("price",),
+    ("runs", "since"): ("90m", "7d", "2026-05-05T12:00"),
+    ("runs", "until"): ("2026-05-05T12:00", "2026-05-05T12:00:00+02:00"),
+    ("runs", "function"): ("jobs.noop",),
+    ("runs", "worker"): ("web-1", "7@web-1"),
+    ("runs", "text"): ("KeyError",),
+    ("runs", "sort"): ("newest", "duration", "delay"),
     ("runs", "before"): ("7",),
     ("editor", "schedule"): ("* * * * *",),
     ("editor", "timezone"): ("Europe/Berlin",),
@@ -46,7 +57,7 @@ KNOWN = {
 }
 """Each parameter of each page, with values that it knows."""
 
-ANY_TEXT = {"search", "queue", "target", "label"}
+ANY_TEXT = {"search", "queue", "target", "label", "function", "worker", "text"}
 ASKED = [(page, name) for page, (_, cls) in SHOWING.items() for name in cls.asks]
 
 

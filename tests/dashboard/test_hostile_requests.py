@@ -10,6 +10,7 @@ import re
 import pytest
 
 from sisy.dashboard.pages import PAGES
+from sisy.dashboard.pages.runs import RunsPage
 from sisy.models import Queue, Run
 from tests.admin.people import browser_of_superuser
 from tests.dashboard.addresses import addresses, is_server_error
@@ -67,7 +68,9 @@ RIGHT = {
     "/sisy/tasks/{task}/schedule/": {"schedule": "* * * * *", "timezone": "UTC"},
     "/admin/sisy/task/occurrences/": {**EDITED, **WINDOW, "task": "1", "iterations": "3"},
     "/sisy/tasks/": {**dict.fromkeys(("search", "state", "queue", "target"), ""), **PLACE},
-    "/sisy/runs/": dict.fromkeys(("search", "state", "queue", "origin", "before"), ""),
+    "/sisy/runs/": dict.fromkeys((*RunsPage.asks,), ""),
+    "/sisy/runs/matching/retry/": {**dict.fromkeys(RunsPage.asks, ""), "state": "failed"},
+    "/sisy/runs/export.csv": dict.fromkeys(RunsPage.asks, ""),
 }
 """Pages on which one wrong value keeps others from being read, with right ones."""
 
@@ -75,6 +78,7 @@ TOGETHER = ("overview", "task")
 """Pages on which each value is read by itself."""
 
 FORMS = {
+    "/sisy/runs/matching/cancel/?search=sweep": {"next": "/sisy/"},
     "/sisy/tasks/{task}/schedule/": {"schedule": "* * * * *", "timezone": "UTC"},
     "/sisy/tasks/{task}/backfill/": RANGE,
     "/sisy/tasks/do/pause/": {"pk": "{task}", "reason": "lunch", "hours": "8", "next": "/sisy/"},
@@ -133,6 +137,7 @@ def survives(ask, address, data):
 def test_every_page_with_parameters_is_tested_here():
     there = {route for route, page in PAGES.values() if getattr(page, "asks", None)}
     alone = {one.removeprefix("/sisy/").replace("{task}", "<int:pk>") for one in RIGHT}
+    alone = {one.replace("matching/retry", "matching/<str:verb>") for one in alone}
     assert there - alone == {PAGES[name][0] for name in TOGETHER}
 
 

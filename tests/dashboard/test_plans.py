@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sisy.admin import RunAdmin
 from sisy.models import Run, RunState
-from sisy.reports import by_state, ledger
+from sisy.reports import by_state, walk
 from tests.admin.people import browser_of_superuser
 from tests.dashboard.addresses import PARTS, addresses
 from tests.support.moments import MINUTE, NOON
@@ -64,7 +64,7 @@ def scans(statements):
 def test_no_page_reads_all_of_the_ledger(site, monkeypatch):
     monkeypatch.setattr(RunAdmin, "list_per_page", 2)  # the admin shows all rows of a single page
     monkeypatch.setattr(by_state, "MAX_RUNS_WALKED", 5)
-    monkeypatch.setattr(ledger, "MAX_RUNS_SEARCHED", 5)
+    monkeypatch.setattr(walk, "MAX_LOOKED_AT", 5)
     task, run = site
     browser = browser_of_superuser()
     pages = [

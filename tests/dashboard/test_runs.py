@@ -7,7 +7,7 @@ import pytest
 
 from sisy.heartbeat import tick
 from sisy.models import Attempt, Run, RunState, Task
-from sisy.reports import ledger
+from sisy.reports import walk
 from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
@@ -159,12 +159,13 @@ def test_runs_are_found_by_their_visible_fields():
 
 
 def test_searches_without_an_index_cover_the_newest_runs(monkeypatch):
-    monkeypatch.setattr(ledger, "MAX_RUNS_SEARCHED", 2)
+    monkeypatch.setattr(walk, "MAX_LOOKED_AT", 2)
     runs = [scheduled(label="a").run_now(), *(scheduled(label="b").run_now() for _ in range(2))]
     assert listed(search="a") == []
     page = browser_of("view_task").get("/sisy/runs/?search=a")
-    assert "Only the latest" in text_of(page)
-    assert listed() == [run.pk for run in reversed(runs)]
+    assert "Looked at 2 runs, back to 2026-05-05 12:00:00. Look further back" in text_of(page)
+    assert listed(search="a", before=runs[1].pk) == [runs[0].pk]
+    assert listed() == [run.pk for run in reversed(runs[1:])]
 
 
 def test_the_ledger_is_paginated():

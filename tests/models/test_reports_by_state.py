@@ -11,15 +11,16 @@ from django.test.utils import CaptureQueriesContext
 from sisy.models import Process, Role, Run, RunState, Task
 from sisy.records.choices import FAILED_STATES, TROUBLE_STATES
 from sisy.records.small_tables import QueuedRun
-from sisy.reports import by_state, errors, fleet, ledger
+from sisy.reports import by_state, errors, fleet, walk
 from sisy.reports.alerts import find_alerts
 from sisy.reports.alerts.alert import DEFAULT
 from sisy.reports.alerts.health import health
 from sisy.reports.alerts.processes import needing_worker, queued_alerts
 from sisy.reports.explain import why_queued
 from sisy.reports.fleet import Fleet
-from sisy.reports.ledger import RunFilter, ended_counts, live_counts
+from sisy.reports.ledger import ended_counts, live_counts
 from sisy.reports.queues import queues
+from sisy.reports.run_search import RunSearch, find
 from sisy.reports.timeline import timeline
 from sisy.reports.timeline.window import Window
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
@@ -69,30 +70,30 @@ def in_python(**columns):
 
 @pytest.mark.parametrize("state", RunState.values)
 def test_the_pages_of_a_state_list_all_its_runs_newest_first(site, state, monkeypatch):
-    monkeypatch.setattr(ledger, "PAGE_LIMIT", 7)
-    monkeypatch.setattr(ledger, "MAX_RUNS_SEARCHED", 20)
+    monkeypatch.setattr(walk, "MAX_LOOKED_AT", 20)
     found, before, pages = [], None, 0
     while pages == 0 or before is not None:
-        page, before = ledger.find("default", RunFilter(state=state), before)
-        assert len(page) <= 7
-        found += [run.pk for run in page]
+        page = find("default", RunSearch(states=(state,)), before=before, most=7)
+        assert len(page.runs) <= 7
+        found, before = found + [run.pk for run in page.runs], page.next_before
         pages += 1
     assert found == [run.pk for run in in_python(state=state)]
 
 
 def test_successful_runs_behind_many_others_are_on_a_later_page(monkeypatch):
-    monkeypatch.setattr(ledger, "MAX_RUNS_SEARCHED", 10)
+    monkeypatch.setattr(walk, "MAX_LOOKED_AT", 10)
     task = scheduled("@yearly")
     states = [RunState.SUCCEEDED] + [RunState.SKIPPED] * 25
     runs = [task.new_run(now=NOON, state=state) for state in states]
     Run.objects.bulk_create(runs)
-    first, before = ledger.find("default", RunFilter(state="succeeded"))
-    assert first == []
-    second, before = ledger.find("default", RunFilter(state="succeeded"), before)
-    assert second == []
-    third, before = ledger.find("default", RunFilter(state="succeeded"), before)
-    assert [run.state for run in third] == ["succeeded"]
-    assert before is None
+    succeeded = RunSearch(states=("succeeded",))
+    first = find("default", succeeded, most=50)
+    assert first.runs == []
+    second = find("default", succeeded, before=first.next_before, most=50)
+    assert second.runs == []
+    third = find("default", succeeded, before=second.next_before, most=50)
+    assert [run.state for run in third.runs] == ["succeeded"]
+    assert third.next_before is None
 
 
 def test_runs_are_counted_as_in_the_whole_ledger(site):
@@ -216,9 +217,9 @@ def of_the_ledger(statements):
 REPORTS = {
     "live counts": (lambda: live_counts("default", NOON), 2),
     "ended counts": (lambda: ended_counts("default", NOON, HOUR, DAY), 4),
-    "queued": (lambda: ledger.find("default", RunFilter(state="queued")), 2),
-    "failed": (lambda: ledger.find("default", RunFilter(state="failed")), 2),
-    "succeeded": (lambda: ledger.find("default", RunFilter(state="succeeded")), 2),
+    "queued": (lambda: find("default", RunSearch(states=("queued",)), most=50), 3),
+    "failed": (lambda: find("default", RunSearch(states=("failed",)), most=50), 3),
+    "succeeded": (lambda: find("default", RunSearch(states=("succeeded",)), most=50), 3),
     "rates": (lambda: fleet.throughput("default", NOON), 3),
     "queues": (lambda: queues("default", NOON), 5),
     "members": (lambda: fleet.members("default", NOON), 3),

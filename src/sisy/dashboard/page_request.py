@@ -1,12 +1,13 @@
 """A request for a page, with its user, its dashboard and its time."""
 
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cached_property
 from typing import Any
 
 from django.db import router
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from sisy import clock
@@ -66,6 +67,11 @@ class PageRequest:
     def preferences(self) -> Preferences:
         """The reader's choices for all pages."""
         return Preferences.of(self.request)
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone in which moments without one are read, on pages about no single task."""
+        return self.preferences.timezone() or timezone.get_current_timezone()
 
     def admin_address(self, name: str, *args: Any) -> str:
         """Return the address of a page of the admin; empty if it does not exist."""

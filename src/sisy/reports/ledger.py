@@ -1,81 +1,29 @@
 """The ledger: lists of runs, the newest runs of tasks, counts, and the runs around a run.
 
-Runs are listed newest first, a page at a time. A search that neither an index nor a small table
-serves covers only the newest `MAX_RUNS_SEARCHED` runs. A page of successful runs also ends after
-reading that many runs, so it may be short. The next page continues from there.
+Runs are listed newest first, a page at a time. `sisy.reports.run_search` finds those that match.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sisy.models import Origin, Run, RunState
+from sisy.models import Run, RunState
 from sisy.models.run import RunQuerySet
 from sisy.records.choices import LIVE_STATES, TROUBLE_STATES
 from sisy.records.small_tables import planned_ahead
-from sisy.reports.by_state import NewestRuns, entries, keys_of
-from sisy.reports.filters import Filter
+from sisy.reports.by_state import NewestRuns, entries
 from sisy.store.reports import AFTER_ALL, newest_keys, newest_trouble
 from sisy.store.run_queries import has_task
 
 PAGE_LIMIT = 50
-MAX_RUNS_SEARCHED = 20_000  # newest runs, if the search has no index
 MAX_COUNTED = 10_000  # runs; if there are more, a count is only a lower bound
 MAX_TROUBLE_READ = 2000  # newest rows of each state that is rare
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFilter(Filter):
-    """The filters of a list of runs."""
-
-    choices = {"state": RunState.values, "origin": Origin.values}
-
-    state: str = ""
-    queue: str = ""
-    origin: str = ""
-    search: str = ""
-
-    @property
-    def is_anything(self) -> bool:
-        return not (self.state or self.is_rare)
-
-    @property
-    def is_rare(self) -> bool:
-        """Return whether no index and no small table serves the search."""
-        return bool(self.queue or self.origin or self.search)
 
 
 def listed(using: str) -> RunQuerySet:
     """Return all runs for a list, without long columns, and with ``task_exists``."""
     runs: RunQuerySet = Run.objects.using(using).annotate(task_exists=has_task(Run))
     return runs.defer("payload", "result", "error")
-
-
-def find(
-    using: str, filters: RunFilter, before: int | None = None
-) -> tuple[list[Run], int | None]:
-    """Return a page of runs, and the key that the next page starts below; None for the last."""
-    runs = listed(using)
-    if filters.state:
-        runs = runs.filter(state=filters.state)
-    if filters.is_rare:
-        oldest = _key_behind(using, None)
-        return page_of(_narrowed(runs.filter(pk__gte=oldest or 0), filters), before)
-    if filters.state == RunState.SUCCEEDED:
-        oldest = _key_behind(using, before)
-        found, older = page_of(runs.filter(pk__gte=oldest or 0), before)
-        return found, older or oldest
-    if filters.state:
-        keys = keys_of(entries(using, filters.state), PAGE_LIMIT + 1, before)
-        return page_of(runs.filter(pk__in=keys), before)
-    return page_of(runs, before)
-
-
-def _key_behind(using: str, before: int | None) -> int | None:
-    """Return the oldest key of the newest `MAX_RUNS_SEARCHED` runs; None if there are fewer."""
-    keys = Run.objects.using(using).order_by("-pk").values_list("pk", flat=True)
-    below = keys if before is None else keys.filter(pk__lt=before)
-    return below[MAX_RUNS_SEARCHED - 1 : MAX_RUNS_SEARCHED].first()
 
 
 def page_of(runs: RunQuerySet, before: int | None) -> tuple[list[Run], int | None]:
@@ -89,16 +37,6 @@ def page_of(runs: RunQuerySet, before: int | None) -> tuple[list[Run], int | Non
 def key_of(text: str) -> int | None:
     """Return the key in a URL; None if it is not a key."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-def _narrowed(runs: RunQuerySet, filters: RunFilter) -> RunQuerySet:
-    if filters.queue:
-        runs = runs.filter(queue=filters.queue)
-    if filters.origin:
-        runs = runs.filter(origin=filters.origin)
-    if filters.search:
-        runs = runs.filter(label__icontains=filters.search)
-    return runs
 
 
 def newest_runs(

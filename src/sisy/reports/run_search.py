@@ -38,6 +38,7 @@ class RunSearch:
         queues: names of queues.
         tasks: keys of tasks, which may have been deleted.
         label: the label of runs.
+        part_of_label: a part of it, ignoring case.
         function: the dotted path of the function, or its last parts.
         origins: values of `Origin`.
         processes: keys of processes; see `processes_named`.
@@ -50,6 +51,7 @@ class RunSearch:
     queues: tuple[str, ...] = ()
     tasks: tuple[int, ...] = ()
     label: str = ""
+    part_of_label: str = ""
     function: str = ""
     origins: tuple[str, ...] = ()
     processes: tuple[int, ...] | None = None
@@ -72,6 +74,8 @@ class RunSearch:
             wanted &= Q(planned_at__lt=self.until)
         if self.label:
             wanted &= Q(label=self.label)
+        if self.part_of_label:
+            wanted &= Q(label__icontains=self.part_of_label)
         if self.function:
             path = self.function
             wanted &= Q(target_path=path) | Q(target_path__endswith=f".{path}")

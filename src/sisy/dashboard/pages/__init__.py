@@ -11,9 +11,11 @@ from sisy.dashboard.pages.acting import (
 )
 from sisy.dashboard.pages.backfill import BackfillPage
 from sisy.dashboard.pages.editor import EditorPage
+from sisy.dashboard.pages.export import ExportView
 from sisy.dashboard.pages.fleet import FleetPage
 from sisy.dashboard.pages.frame import FindView, PreferencesView
 from sisy.dashboard.pages.load import LoadPage
+from sisy.dashboard.pages.matching import MatchingPage
 from sisy.dashboard.pages.overview import OverviewPage
 from sisy.dashboard.pages.reschedule import ReschedulePage
 from sisy.dashboard.pages.run import RunPage
@@ -29,6 +31,8 @@ PAGES: dict[str, tuple[str, Any]] = {
     "reschedule": ("tasks/<int:pk>/schedule/", ReschedulePage),
     "runs": ("runs/", RunsPage),
     "run": ("runs/<int:pk>/", RunPage),
+    "act_on_matching": ("runs/matching/<str:verb>/", MatchingPage),
+    "export_runs": ("runs/export.<str:kind>", ExportView),
     "load": ("load/", LoadPage),
     "fleet": ("fleet/", FleetPage),
     "editor": ("schedule/", EditorPage),

@@ -1,40 +1,94 @@
 """The page of all runs, newest first."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, of_filter
 from sisy.models import Origin, RunState
-from sisy.reports.ledger import MAX_RUNS_SEARCHED, RunFilter, find, key_of
+from sisy.reports.ledger import key_of
 from sisy.reports.output import progress_of
+from sisy.reports.run_filter import (
+    PAGE_LIMIT,
+    UNSUCCESSFUL,
+    RunFilter,
+    moment_of,
+    page_of_runs,
+)
+from sisy.reports.run_search import RunSearch
+
+RANGES = (
+    ("1h", _("last hour")),
+    ("24h", _("last 24 hours")),
+    ("7d", _("last 7 days")),
+    ("30d", _("last 30 days")),
+)
+
+
+def a_moment(text: str, asked: Mapping[str, str]) -> str:
+    """Check the beginning or the end of a range."""
+    if moment_of(text, timezone.get_current_timezone(), timezone.now()) is not None:
+        return ""
+    return gettext("Use how long ago, such as 30m, 2h or 7d, or a time such as 2030-12-31T23:59.")
 
 
 class RunsPage(Page):
-    """Lists runs, with filters by state, origin, queue and label."""
+    """Lists runs, with filters, an order, actions on all that match, and an export."""
 
     name = "runs"
     title = _("Runs")
-    asks = {**of_filter(RunFilter), "before": a_key}
+    asks = {**of_filter(RunFilter), "since": a_moment, "until": a_moment, "before": a_key}
 
     def context(self, page_request: PageRequest) -> dict[str, Any]:
+        filters = RunFilter.of(page_request.asked)
+        ranges: list[tuple[str, Any]] = list(RANGES)
+        if filters.since and filters.since not in dict(RANGES):
+            ranges.append((filters.since, filters.since))
         return {
-            "filters": RunFilter.of(page_request.asked),
-            "states": RunState.choices,
+            "filters": filters,
+            "query": filters.query(),
+            "states": [*RunState.choices, (UNSUCCESSFUL, _("failed, timed out or lost"))],
             "origins": Origin.choices,
-            "searched": f"{MAX_RUNS_SEARCHED:,}",
+            "ranges": ranges,
+            "sorts": [
+                ("", _("newest first")),
+                ("duration", _("longest first")),
+                ("delay", _("latest first")),
+            ],
+            "may_search_text": page_request.sees_details,
+            "may_retry": page_request.may("run_task"),
+            "may_cancel": page_request.may("cancel_run"),
         }
+
+
+def search_of(page_request: PageRequest) -> RunSearch:
+    """Return the search that the filters in the address mean."""
+    return RunFilter.of(page_request.asked).search_in(
+        page_request.using,
+        page_request.now,
+        page_request.zone,
+        in_full=page_request.sees_details,
+    )
 
 
 def build_list(page_request: PageRequest) -> dict[str, Any]:
     filters = RunFilter.of(page_request.asked)
     before = key_of(page_request.asked.get("before", ""))
-    found, older = find(page_request.using, filters, before)
+    using = page_request.using
+    search = search_of(page_request)
+    found = page_of_runs(using, search, filters, before)
+    older = found.next_before
+    shown = found.runs[:PAGE_LIMIT]
     return {
-        "runs": found,
-        "progress": progress_of(page_request.using, found),
+        "runs": shown,
+        "found": found,
+        "is_sorted": filters.is_sorted,
+        "progress": progress_of(using, shown),
         "is_filtered": not filters.is_anything,
         "newest": f"?{filters.query()}" if before is not None else "",
         "older": f"?{filters.query(before=str(older))}" if older is not None else "",

@@ -16,10 +16,10 @@ from sisy.management import lookup
 from sisy.management.arguments import MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
 from sisy.management.progress import Progress
-from sisy.management.spreadsheet import write_csv
 from sisy.models import Task, TaskState
 from sisy.reports.durations import usual_by_task
 from sisy.reports.forecast import Forecast, Occurrence, occurrences_of
+from sisy.reports.spreadsheet import write_csv
 
 MAX_OCCURRENCES_SHOWN = 50
 STEP = 1_000  # occurrences between two updates of the progress

@@ -16,10 +16,11 @@ def write_csv(stream: Any, names: Sequence[str], rows: Iterable[Sequence[Any]]) 
     """Write rows below a header, with an apostrophe before each text that would be a formula."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    writer.writerows([safe_cell(value) for value in row] for row in rows)
 
 
-def _cell(value: Any) -> Any:
+def safe_cell(value: Any) -> Any:
+    """Return a value as a cell: a text that would be a formula begins with an apostrophe."""
     if not isinstance(value, str):
         return value
     text = escaped(value)

@@ -1,0 +1,114 @@
+"""The filters and the order of the page of runs, as its address contains them."""
+
+import re
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta, tzinfo
+
+from sisy.models import Origin, Run, RunState
+from sisy.records.choices import FAILED_STATES
+from sisy.reports.filters import Filter
+from sisy.reports.run_search import RunSearch, find, processes_named
+from sisy.reports.walk import Walked
+from sisy.schedules import calendar
+
+PAGE_LIMIT = 50
+MAX_SORTED = 500  # runs that are found before they are sorted by anything but their key
+UNSUCCESSFUL = "unsuccessful"
+SORTS = ("newest", "duration", "delay")
+
+AGO = re.compile(r"(\d{1,4})([mhd])")
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter(Filter):
+    """The filters of a list of runs, and its order."""
+
+    choices = {
+        "state": [*RunState.values, UNSUCCESSFUL],
+        "origin": Origin.values,
+        "sort": SORTS,
+    }
+
+    state: str = ""
+    since: str = ""
+    until: str = ""
+    search: str = ""
+    function: str = ""
+    queue: str = ""
+    origin: str = ""
+    worker: str = ""
+    text: str = ""
+    sort: str = ""
+
+    @property
+    def is_anything(self) -> bool:
+        """Return whether all runs match."""
+        return not any(getattr(self, each.name) for each in fields(self) if each.name != "sort")
+
+    @property
+    def is_detailed(self) -> bool:
+        """Return whether it uses any of the filters that are seldom needed."""
+        return bool(self.function or self.worker or self.text or self.origin or self.until)
+
+    @property
+    def is_sorted(self) -> bool:
+        return self.sort in SORTS[1:]
+
+    def search_in(self, using: str, now: datetime, zone: tzinfo, *, in_full: bool) -> RunSearch:
+        """Return the search that the filters mean.
+
+        Args:
+            zone: the time zone of moments that name none.
+            in_full: whether the reader may read reasons and errors. Others cannot search in them.
+        """
+        states = FAILED_STATES if self.state == UNSUCCESSFUL else _one(self.state)
+        return RunSearch(
+            since=moment_of(self.since, zone, now),
+            until=moment_of(self.until, zone, now),
+            states=tuple(states),
+            queues=_one(self.queue),
+            part_of_label=self.search,
+            function=self.function,
+            origins=_one(self.origin),
+            processes=processes_named(using, self.worker) if self.worker else None,
+            text=self.text if in_full else "",
+        )
+
+
+def _one(text: str) -> tuple[str, ...]:
+    return (text,) if text else ()
+
+
+def moment_of(text: str, zone: tzinfo, now: datetime) -> datetime | None:
+    """Return the moment that a text names, or None if it names none.
+
+    Args:
+        text: ISO 8601, or how long ago, such as ``90m``, ``24h`` or ``7d``.
+        zone: the zone of a text without one.
+    """
+    if ago := AGO.fullmatch(text.strip()):
+        return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    return aware if calendar.is_within(aware) else None
+
+
+def page_of_runs(using: str, search: RunSearch, filters: RunFilter, before: int | None) -> Walked:
+    """Return a page of runs. Any order but the newest first applies to those that were found."""
+    if not filters.is_sorted:
+        return find(using, search, before=before, most=PAGE_LIMIT)
+    found = find(using, search, before=before, most=MAX_SORTED)
+    found.runs.sort(key=_longest if filters.sort == "duration" else _latest, reverse=True)
+    return found
+
+
+def _longest(run: Run) -> timedelta:
+    return run.duration or timedelta(0)
+
+
+def _latest(run: Run) -> timedelta:
+    return run.lateness or timedelta(0)
