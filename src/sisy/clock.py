@@ -26,6 +26,7 @@ NOW_SQL = {
 """The expression for a database's clock. SQLite has none."""
 
 LONGEST_ANSWER = 0.01  # seconds that a statement may take whose reading of the clock is used
+MAX_TRIES = 3  # times that the clock is read if each answer takes longer
 
 # Unlike the monotonic clock, the boot clock continues while the host is suspended.
 _steady_clock = getattr(time, "CLOCK_BOOTTIME", None)
@@ -120,12 +121,17 @@ class DatabaseClock:
             self._read(using, sql)
 
     def _read(self, using: str, sql: str) -> Reading:
+        """Read the clock, again if the answer takes long, and keep the most exact reading."""
+        found: list[tuple[float, datetime, float, float]] = []
         with connections[using].cursor() as cursor:
-            asked = steady()
-            cursor.execute(f"SELECT {sql}")
-            value: datetime = cursor.fetchone()[0]
-            answered = steady()
-        return self._keep(using, value, asked, answered)
+            # An edit just after a due moment must not look as if it was before it.
+            while len(found) < MAX_TRIES and (not found or min(found)[0] > LONGEST_ANSWER):
+                asked = steady()
+                cursor.execute(f"SELECT {sql}")
+                value: datetime = cursor.fetchone()[0]
+                answered = steady()
+                found.append((answered - asked, value, asked, answered))
+        return self._keep(using, *min(found)[1:])
 
     def note(self, using: str, value: datetime, asked: float, answered: float) -> None:
         """Use a reading that came with another statement. A slow one is too inexact.

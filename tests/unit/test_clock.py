@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sisy import clock
-from sisy.clock import EXACT_FOR, MAX_ERROR, TRUSTED_FOR, DatabaseClock
+from sisy.clock import EXACT_FOR, LONGEST_ANSWER, MAX_ERROR, TRUSTED_FOR, DatabaseClock
 from tests.support.clocks import SettableClock
 from tests.support.moments import NOON
 
@@ -128,6 +128,17 @@ def test_the_earliest_time_leaves_out_half_of_the_answer_and_the_drift(database,
     behind = own.last_known("default") - own.earliest("default")
     assert behind == pytest.approx(timedelta(milliseconds=10), abs=timedelta(microseconds=10))
     assert len(database.asked) == 1
+
+
+def test_a_slow_reading_is_repeated_and_the_most_exact_one_kept(database, steady):
+    slow, less, least = 4 * LONGEST_ANSWER, 3 * LONGEST_ANSWER, 2 * LONGEST_ANSWER
+    takes = iter([slow, least, less])
+    database.answers = lambda: steady(next(takes))
+    read = DatabaseClock()
+    now = read.now("default")
+    assert len(database.asked) == 3
+    since = less + least / 2  # since the middle of the reading that took the least
+    assert now == NOON + timedelta(seconds=since)
 
 
 def test_a_clock_is_read_again_if_its_reading_is_old_or_of_another_connection(database, steady):
