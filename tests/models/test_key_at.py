@@ -66,8 +66,8 @@ def test_after_a_clock_was_set_back_it_ends_where_early_runs_meet_late_ones():
         assert key == max(planned) + 1 or planned[key] >= moment
 
 
-def test_it_takes_one_statement():
+def test_it_takes_one_statement_or_on_mariadb_one_for_each_step():
     stored({number: NOON + number * SECOND for number in range(1, 20)})
     with CaptureQueriesContext(connection) as seen:
         key_at("default", NOON + 7 * SECOND)
-    assert len(seen) == 1
+    assert len(seen) <= (6 if connection.vendor == "mysql" else 1)
