@@ -68,7 +68,7 @@ def test_all_clear_is_shown_if_nothing_is_wrong():
     alive(Role.HEARTBEAT)
     alive(Role.WORKER, queues=("default",))
     scheduled()
-    assert "All clear. Nothing is overdue, and nothing failed or was missed" in shown("alerts")
+    assert "All clear Nothing is overdue, and nothing failed or was missed" in shown("alerts")
 
 
 def test_runs_are_counted_by_outcome_in_the_last_hour_and_day():
