@@ -25,7 +25,10 @@ from tests.processes.site import Site
 IMAGES = ROOT / "docs" / "images"
 WIDTHS = (1440, 390)
 SCHEMES = ("light", "dark")
-QUERIES = {"editor": "?schedule=30+2+*+*+mon-fri&timezone=Europe/Berlin", "load": "", "tasks": ""}
+QUERIES = {
+    "editor": "?schedule=30+2+*+*+mon-fri&timezone=Europe/Berlin",
+    "reschedule": "?schedule=30+6,18+*+*+*",
+}
 COLOURS = 128
 
 
@@ -68,7 +71,8 @@ def paths(wanted: list[str]) -> dict[str, str]:
     """Return where each page is that somebody looks at."""
     task = Task.objects.get(label="import prices")
     run = Run.objects.filter(task=task, state="failed").first()
-    keys = {"task": task.pk, "backfill": task.pk, "run": run.pk if run else 0}
+    of_task = dict.fromkeys(("task", "backfill", "reschedule"), task.pk)
+    keys = {**of_task, "run": run.pk if run else 0}
     found = {}
     for name, (route, page) in PAGES.items():
         if "parts" in vars(page) and (not wanted or name in wanted):
