@@ -11,7 +11,7 @@ from django.db import connection
 
 from sisy.alerting.judge import Judge
 from sisy.engines.dispatch import _take
-from sisy.models import Process, Role, Task
+from sisy.models import Process, Role, Task, task_with_callable
 from sisy.monitoring.snapshot import Snapshot
 from sisy.store import retired
 from tests.app import jobs
@@ -102,6 +102,25 @@ def misleading_statistics():
 def excess(pages):
     """Return the statements that read too many pages, and how many these are."""
     return [(number, " ".join(sql.split())) for number, sql in pages if number > MOST_PAGES]
+
+
+def test_paused_tasks_that_have_been_silent_are_not_read_in_each_round():
+    for success_every in (None, HOUR):
+        Task.objects.bulk_create(
+            task_with_callable(jobs.noop, schedule="0 0 1 1 *", success_every=success_every)
+            for _ in range(3000)
+        )
+    silent = Task._base_manager.exclude(success_every=None)
+    silent.update(state="paused", next_run=None, silent_at=NOON - HOUR)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE sisy_task")
+    judge = Judge("default")
+    judge.go_on(NOON, may_judge=True)
+    judge.next_at = None
+    with reading_pages() as pages:
+        judge.go_on(NOON + MINUTE, may_judge=True)
+    assert pages
+    assert excess(pages) == []
 
 
 def test_rare_problems_are_found_by_index_though_most_rows_had_them(settings):

@@ -77,7 +77,8 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
                 condition=Q(stalled_after__isnull=False),
             ),
             models.Index(
-                fields=["silent_at", "success_every"],
+                # The state, because the moment of a paused task stays in the past.
+                fields=["state", "silent_at"],
                 name="sisy_task_silent",
                 condition=Q(success_every__isnull=False),
             ),

@@ -49,7 +49,7 @@ IS_UNJUDGED = " OR ".join(_is_any(_unjudged(RunState(state))) for state in JUDGE
 IS_SILENT = " OR ".join(
     _is_any(
         f"sisy_task WHERE success_every IS NOT NULL AND {moment} AND state = 'active' "
-        "ORDER BY silent_at, success_every"
+        "ORDER BY silent_at"
     )
     for moment in ("silent_at IS NULL", "silent_at <= %(now)s")
 )
