@@ -14,7 +14,7 @@ def test_a_row_shows_who_paused_a_queue_and_when_and_why():
     Queue.objects.pause("reports")
     Queue.objects.resume("reports")
     rows = rows_of(browser_of("view_queue").get(QUEUES))
-    assert rows == ["mail 12:00:00 now Sam Too hot.", "reports - - -"]
+    assert rows == ["mail 12:00:00 now - Sam Too hot.", "reports - - - -"]
 
 
 def test_looking_needs_its_permission():

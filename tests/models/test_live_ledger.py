@@ -26,7 +26,6 @@ from tests.support.records import worker
 from tests.support.small_tables import disagreements
 
 BEFORE, MIGRATION = "0001_initial", "0002_live_runs"
-AFTER = "0007_monitoring"  # the newest one, for the models that the tests use
 SMALL_TABLES = {model._meta.db_table for model in (QueuedRun, RunningRun, TroubledRun)}
 OLD_INDEXES = {
     "sisy_run_claim",
@@ -47,11 +46,17 @@ def migrate(name):
     return executor.loader.project_state([("sisy", name)]).apps
 
 
+def newest():
+    """Return the name of the newest migration, whose schema the models of the tests need."""
+    [(_, name)] = MigrationExecutor(connection).loader.graph.leaf_nodes("sisy")
+    return name
+
+
 @pytest.fixture
 def old_models(transactional_db):
     """Go back to the schema before the small tables, and return its models."""
     yield migrate(BEFORE)
-    migrate(AFTER)
+    migrate(newest())
 
 
 def constraints():
@@ -106,7 +111,7 @@ def test_queued_runs_get_entries_with_all_that_claims_read(old_models):
     delayed = ledger.store(RunState.QUEUED, ready_at=NOON + HOUR)
     urgent = ledger.store(RunState.QUEUED, priority=7, queue="mails")
     foreign = ledger.store(RunState.QUEUED, engine="celery")
-    migrate(AFTER)
+    migrate(newest())
     assert disagreements() == []
     columns = ("run_id", "engine", "queue", "priority", "is_delayed")
     assert list(QueuedRun.objects.order_by("run_id").values_list(*columns)) == [
@@ -124,7 +129,7 @@ def test_a_worker_claims_and_finishes_what_was_queued(old_models):
     other = ledger.store(RunState.QUEUED, queue="mails")
     foreign = ledger.store(RunState.QUEUED, engine="celery")
     delayed = ledger.store(RunState.QUEUED, ready_at=NOON + HOUR)
-    migrate(AFTER)
+    migrate(newest())
     me = worker()
     first = claim(me, ["default", "mails"], 1, NOON)
     rest = claim(me, ["default", "mails"], 9, NOON)
@@ -141,7 +146,7 @@ def test_a_worker_claims_and_finishes_what_was_queued(old_models):
 
 def test_a_heartbeat_rescues_what_was_running_under_a_dead_lease(old_models):
     lost = Ledger(old_models).running()
-    migrate(AFTER)
+    migrate(newest())
     assert entries(RunningRun) == {lost}
     assert tick("default", NOON).rescued == 1
     [run] = claim(worker(), ["default"], 9, NOON)
@@ -152,7 +157,7 @@ def test_runs_that_ended_badly_are_found_and_succeeded_ones_cost_nothing(old_mod
     ledger = Ledger(old_models)
     ledger.ended(RunState.SUCCEEDED)
     badly = {state: ledger.ended(state) for state in TROUBLE_STATES}
-    migrate(AFTER)
+    migrate(newest())
     found = TroubledRun.objects.values_list("state", "run_id", "finished_at")
     assert set(found) == {(state, run, NOON) for state, run in badly.items()}
     assert disagreements() == []
@@ -163,7 +168,7 @@ def test_runs_whose_task_was_deleted_are_moved_as_well(old_models):
     task = ledger.task()
     run = ledger.store(RunState.QUEUED, on=task)
     old_models.get_model("sisy", "Task").objects.filter(pk=task.pk).delete()
-    migrate(AFTER)
+    migrate(newest())
     assert entries(QueuedRun) == {run}
     assert claim(worker(), ["default"], 9, NOON) == []
     assert Run.objects.get(pk=run).state == RunState.CANCELLED
@@ -174,7 +179,7 @@ def test_the_ledger_has_its_indexes_back_after_a_step_back(old_models):
     queued, running = ledger.store(RunState.QUEUED), ledger.running()
     before = constraints()
     assert before.keys() >= OLD_INDEXES
-    migrate(AFTER)
+    migrate(newest())
     assert not constraints().keys() & OLD_INDEXES
     assert tables() >= SMALL_TABLES
     migrate(BEFORE)
@@ -190,7 +195,7 @@ def test_an_occurrence_still_has_one_row_at_most(old_models):
     ledger.store(RunState.QUEUED, on=task, due_at=NOON)
     for each in (1, 2):  # runs without a due moment
         ledger.store(RunState.QUEUED, on=task, planned_at=NOON + each * SECOND)
-    migrate(AFTER)
+    migrate(newest())
     found = constraints()["sisy_run_one_row_per_occurrence"]
     assert (found["columns"], found["unique"]) == (["task_id", "due_at"], True)
 
@@ -220,7 +225,7 @@ def test_a_migration_that_fails_after_any_of_its_operations_can_be_repeated(
             fail_at(operation, patch)
             with pytest.raises(RuntimeError, match="power"):
                 migrate(MIGRATION)
-    migrate(AFTER)
+    migrate(newest())
     assert (entries(QueuedRun), entries(RunningRun)) == ({queued}, {running})
     assert not constraints().keys() & OLD_INDEXES
     assert disagreements() == []
