@@ -6,7 +6,7 @@ from tests.chaos import backlog, disturbances, execution_log
 from tests.chaos.drops import AFTER, BEFORE, OF_ROLES
 from tests.chaos.evidence import LONGEST_LEAD, Disturbance, Execution, Life, Row
 from tests.chaos.execution_log import FOLDER, MEMBER, read, write
-from tests.chaos.journal import Change, active
+from tests.chaos.journal import READING_ERROR, Change, active
 from tests.chaos.nemesis import plan
 
 MEMBERS = ["heartbeat-1", "heartbeat-2", "worker-1", "worker-2", "worker-3"]
@@ -134,8 +134,8 @@ def test_an_edit_separates_required_from_permitted_occurrences():
         Change(key="task", when=(40.0, 42.0), schedule=None),
     ]
     first, second = active(changes, "UTC", start=10.0)
-    assert (first.must[1], first.may[1]) == (20.0, 21.0 + LONGEST_LEAD)
-    assert (second.may, second.must) == ((30.0, 42.0 + LONGEST_LEAD), (31.0, 40.0))
+    assert (first.must[1], first.may[1]) == (20.0 - READING_ERROR, 21.0 + LONGEST_LEAD)
+    assert (second.may, second.must) == ((30.0, 42.0 + LONGEST_LEAD), (31.0, 40.0 - READING_ERROR))
     assert 9 < first.must[0] < 10
 
 

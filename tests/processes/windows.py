@@ -81,6 +81,8 @@ def import_all() -> None:
 
 if __name__ == "__main__":
     assert threading.active_count() == 1
+    if sys.argv[1:] == ["import_all"]:
+        importlib.import_module("textual.app")  # which asks sys.platform what the system has
     become_windows()
     sys.path.insert(0, str(Path(__file__).parent.parent.parent))
     from django.core.management import execute_from_command_line

@@ -3,6 +3,7 @@
 Tried with Python 3.11 to 3.13, asgiref 3.13, and Django 5.2 to 6.1.
 """
 
+import argparse
 import asyncio
 import contextvars
 import multiprocessing
@@ -40,6 +41,14 @@ def test_multiprocessing_forgets_a_child():
         assert child not in multiprocessing.active_children()
     finally:
         child.join(30)
+
+
+def test_a_parser_lists_its_options_and_arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--queue")
+    parser.add_argument("task")
+    found = compat.actions_of(parser)
+    assert [each.option_strings for each in found] == [["-h", "--help"], ["--queue"], []]
 
 
 def test_a_callback_that_raised_is_found_with_its_context():

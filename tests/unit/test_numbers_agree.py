@@ -60,6 +60,7 @@ ALLOWED = {
         "{count} Sisy processes are running.",
         "{run} records {run.count} missed occurrences,",
         "{len(texts)} fields",
+        "This drains {len(chosen)} workers:",
         "{% if run.count > 1 %}",
     ],
     "is always more than one": [
@@ -69,7 +70,7 @@ ALLOWED = {
         "it has {len(text)} characters as JSON, more than the limit",
         "The schedule has {len(expression)} characters.",
         "Use at most %d characters.",
-        "Only the latest {{ searched }} runs",
+        "Looked at the newest {found.looked_at:,} runs",
     ],
 }
 

@@ -10,6 +10,7 @@ from django.core.management import get_commands, load_command_class
 from django.db import DatabaseError, router
 
 from sisy.models import Alert, Process, Queue, Role, Task
+from sisy.runtime.compat import actions_of
 from sisy.runtime.escaping import first_obeyed
 
 MAX_NAMES = 200  # of one kind, from the database
@@ -41,7 +42,7 @@ def candidates(words: Sequence[str]) -> list[str]:
         return _values(option, current)
     if current.startswith("-"):
         return _beginning(current, _options(parser))
-    positional = [one for one in parser._actions if not one.option_strings]
+    positional = [one for one in actions_of(parser) if not one.option_strings]
     return [value for one in positional for value in _values(one, current)]
 
 
@@ -54,7 +55,7 @@ def unquoted(word: str) -> str:
 
 
 def _verbs(parser: ArgumentParser) -> dict[str, ArgumentParser] | None:
-    for action in parser._actions:
+    for action in actions_of(parser):
         if isinstance(action, _SubParsersAction):
             return dict(action.choices)
     return None
@@ -62,12 +63,12 @@ def _verbs(parser: ArgumentParser) -> dict[str, ArgumentParser] | None:
 
 def _options(parser: ArgumentParser) -> list[str]:
     return sorted(
-        name for one in parser._actions for name in one.option_strings if name.startswith("--")
+        name for one in actions_of(parser) for name in one.option_strings if name.startswith("--")
     )
 
 
 def _option(parser: ArgumentParser, word: str) -> Action | None:
-    return next((one for one in parser._actions if word in one.option_strings), None)
+    return next((one for one in actions_of(parser) if word in one.option_strings), None)
 
 
 def _values(action: Action, current: str) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.utils.translation import gettext
+from django.utils.translation import ngettext
 
 from sisy.models import Alert, Run, RunState, Task
 from sisy.records.choices import FAILED_STATES
@@ -124,7 +124,7 @@ def _square(run: Run, *, in_full: bool) -> Square:
     moment = formatting.short(run.moment)
     parts = [str(run.get_state_display()), moment, formatting.span(run.duration)]
     if run.count > 1:
-        parts.insert(1, gettext("%d occurrences") % run.count)
+        parts.insert(1, ngettext("%d occurrence", "%d occurrences", run.count) % run.count)
     parts.append(disclosure.reason_of(run, in_full=in_full)[:120])
     words = " · ".join(part for part in parts if part and part != formatting.NOTHING)
     return Square(run=run.pk, state=run.state, words=words)

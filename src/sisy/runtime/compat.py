@@ -4,6 +4,7 @@ No other module uses an undocumented name. `tests/unit/test_compat.py` says in w
 of them was read.
 """
 
+import argparse
 import asyncio
 import logging
 import os
@@ -184,6 +185,11 @@ class RelatedOrNone(ForwardManyToOneDescriptor):  # type: ignore[type-arg]
             return super().get_object(instance)
         except self.field.remote_field.model.DoesNotExist:
             return None
+
+
+def actions_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Return the options and arguments of a parser, in order."""
+    return parser._actions
 
 
 def property_names(model: type[Model]) -> frozenset[str]:

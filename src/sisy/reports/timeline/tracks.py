@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import ngettext
 
 from sisy.models import Run, RunState, Task
 from sisy.records.choices import TROUBLE_STATES
@@ -78,7 +78,8 @@ class Bar:
     def words(self) -> str:
         words = _words(self.gravest, self.in_full)
         if len(self.states) == 1:
-            return f"{gettext('%d runs') % self.count} · {words}" if self.count > 1 else words
+            counted = ngettext("%d run", "%d runs", self.count) % self.count
+            return f"{counted} · {words}" if self.count > 1 else words
         named = ((number, RunState(state).label) for state, number in self.states.most_common())
         counted = ", ".join(f"{number} {label}" for number, label in named)
         return f"{counted} · {words}"
