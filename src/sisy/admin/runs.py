@@ -10,6 +10,7 @@ from django.db import router
 from django.db.models import CharField, F, QuerySet, Value
 from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
@@ -87,6 +88,8 @@ class PlannedFilter(DateFieldListFilter):
         moment = parse_datetime(str(since)) if since else None
         if moment is None:
             return found
+        if timezone.is_naive(moment):
+            moment = timezone.make_aware(moment)
         return found.filter(pk__gte=key_at(found.db, moment - KEY_SLACK))
 
 
