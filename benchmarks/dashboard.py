@@ -69,7 +69,8 @@ def addresses() -> dict[str, str]:
     """Return where each page is that somebody looks at."""
     run = Run.objects.order_by("-pk").first()
     assert run is not None
-    keys = {"task": run.task_id, "backfill": run.task_id, "run": run.pk}
+    of_task = dict.fromkeys(("task", "backfill", "reschedule"), run.task_id)
+    keys = {**of_task, "run": run.pk}
     return {
         name: "/sisy/" + re.sub("<int:pk>", str(keys.get(name)), route)
         for name, (route, page) in PAGES.items()
