@@ -130,7 +130,7 @@ def test_no_child_outlives_a_worker_that_is_killed(site, function):
     children = family_of(process)
     assert len(children) >= 2  # a child, the server that forks them, and a helper of Python's
     os.kill(process.pid, signal.SIGKILL)
-    wait_until(lambda: all(map(is_gone, children.values())), "all are gone", patience=LEASE)
+    wait_until(lambda: all(map(is_gone, children.values())), "all are gone")
 
 
 def test_a_program_started_by_a_function_ends_when_its_worker_is_killed(site):
@@ -139,7 +139,7 @@ def test_a_program_started_by_a_function_ends_when_its_worker_is_killed(site):
     begun(run)
     program = psutil.Process(Task.objects.get(pk=run.task_id).userdata["program"])
     os.kill(process.pid, signal.SIGKILL)
-    wait_until(lambda: is_gone(program), "the program is gone", patience=LEASE)
+    wait_until(lambda: is_gone(program), "the program is gone")
 
 
 def test_the_run_of_a_killed_worker_runs_again_when_its_first_child_is_gone(site):
