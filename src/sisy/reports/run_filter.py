@@ -7,11 +7,11 @@ from datetime import datetime, timedelta, tzinfo
 from sisy.models import Origin, Run, RunState
 from sisy.records.choices import FAILED_STATES
 from sisy.reports.filters import Filter
+from sisy.reports.ledger import PAGE_LIMIT
 from sisy.reports.run_search import RunSearch, find, processes_named
 from sisy.reports.walk import Walked
 from sisy.schedules import calendar
 
-PAGE_LIMIT = 50
 MAX_SORTED = 500  # runs that are found before they are sorted by anything but their key
 UNSUCCESSFUL = "unsuccessful"
 SORTS = ("newest", "duration", "delay")
@@ -64,8 +64,8 @@ class RunFilter(Filter):
         """
         states = FAILED_STATES if self.state == UNSUCCESSFUL else _one(self.state)
         return RunSearch(
-            since=moment_of(self.since, zone, now),
-            until=moment_of(self.until, zone, now),
+            since=moment_in_text(self.since, zone, now),
+            until=moment_in_text(self.until, zone, now),
             states=tuple(states),
             queues=_one(self.queue),
             part_of_label=self.search,
@@ -80,7 +80,7 @@ def _one(text: str) -> tuple[str, ...]:
     return (text,) if text else ()
 
 
-def moment_of(text: str, zone: tzinfo, now: datetime) -> datetime | None:
+def moment_in_text(text: str, zone: tzinfo, now: datetime) -> datetime | None:
     """Return the moment that a text names, or None if it names none.
 
     Args:

@@ -22,7 +22,7 @@ from sisy.reports.run_filter import RunFilter
 from sisy.reports.run_search import find_all, in_states
 
 MAX_CHANGED = 1000  # runs that one press changes
-MAX_PARTS = 20  # steps of a search, each of which is limited by itself
+MAX_PARTS = 20  # parts of a search, each with the limit of one page
 
 VERBS = {
     "retry": ("run_task", FAILED_STATES, actions.retry),

@@ -121,7 +121,7 @@ def build_counts(page_request: PageRequest) -> dict[str, Any]:
 def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     using, now = page_request.using, page_request.now
     groups = grouped(find_alerts(using, now, in_full=page_request.sees_details))
-    # What people know already follows what nobody has looked at yet.
+    # Alerts that a person has handled come after those that are still open.
     groups.sort(key=lambda group: group.is_handled(now))
     verdict = in_words(groups, now)
     begun = [group.since for group in groups if group.since and not group.is_handled(now)]

@@ -11,13 +11,12 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, of_filter
 from sisy.models import Origin, RunState
-from sisy.reports.ledger import key_of
+from sisy.reports.ledger import PAGE_LIMIT, key_of
 from sisy.reports.output import progress_of
 from sisy.reports.run_filter import (
-    PAGE_LIMIT,
     UNSUCCESSFUL,
     RunFilter,
-    moment_of,
+    moment_in_text,
     page_of_runs,
 )
 from sisy.reports.run_search import RunSearch
@@ -32,7 +31,7 @@ RANGES = (
 
 def a_moment(text: str, asked: Mapping[str, str]) -> str:
     """Check the beginning or the end of a range."""
-    if moment_of(text, timezone.get_current_timezone(), timezone.now()) is not None:
+    if moment_in_text(text, timezone.get_current_timezone(), timezone.now()) is not None:
         return ""
     return gettext("Use how long ago, such as 30m, 2h or 7d, or a time such as 2030-12-31T23:59.")
 

@@ -193,7 +193,7 @@ def _subject(alert: Alert) -> str:
 
 def in_words(groups: Sequence[AlertGroup], now: datetime) -> str:
     """Return how many problems there are, and how many of them people know; empty if none."""
-    # What people did on purpose, such as pausing a queue, is listed but is no problem.
+    # A deliberate act, such as pausing a queue, is listed but does not count as a problem.
     problems = [group for group in groups if group.severity != Severity.INFO]
     number = sum(group.number for group in problems)
     if not number:
