@@ -1,6 +1,7 @@
 """The sender of a heartbeat loses nothing, and sends each message once, to real servers."""
 
 import asyncio
+import threading
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -53,6 +54,11 @@ def running(*senders):
         for one in serving:
             one.result(10)
         home.close(10)
+
+
+def after(first, then):
+    """Return a function that calls both."""
+    return lambda: (first(), then())
 
 
 def keys(server):
@@ -166,6 +172,48 @@ def test_an_error_while_recording_sends_nothing_twice(hook, monkeypatch):
     with running(Sender("default")):
         wait_until(all_are_sent)
     assert keys(hook) == ["alert-1"]
+
+
+def test_a_sender_that_is_stopped_while_it_looks_claims_nothing(hook, monkeypatch):
+    is_looking, is_stopping = threading.Event(), threading.Event()
+    original = sending.due_channels
+
+    def due_channels(*args):
+        found = original(*args)
+        is_looking.set()
+        assert is_stopping.wait(10)
+        return found
+
+    monkeypatch.setattr(sending, "due_channels", due_channels)
+    post()
+    sender = Sender("default")
+    monkeypatch.setattr(sender._loop, "stop", after(sender._loop.stop, is_stopping.set))
+    with running(sender):
+        assert is_looking.wait(10)
+    assert [message.attempts for message in OutboxMessage.objects.all()] == [0]
+    assert hook.received == []
+
+
+def test_a_sender_that_is_stopped_sends_what_it_has_claimed_and_no_more(hook, monkeypatch):
+    is_stopping = threading.Event()
+
+    def answer(handler):
+        assert is_stopping.wait(10)
+        status(200)(handler)
+
+    hook.answer = answer
+    for number in range(3):
+        post(f"alert-{number}")
+    sender = Sender("default")
+    monkeypatch.setattr(sender._loop, "stop", after(sender._loop.stop, is_stopping.set))
+    with running(sender):
+        hook.gets(1)
+    attempts = OutboxMessage.objects.order_by("pk").values_list("attempts", "sent_at")
+    assert [(count, sent is not None) for count, sent in attempts] == [
+        (1, True),
+        (0, False),
+        (0, False),
+    ]
 
 
 def test_an_outage_is_logged_once(hook, caplog):

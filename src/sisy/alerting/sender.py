@@ -53,13 +53,19 @@ class Sender:
         try:
             yield
         finally:
+            # A message that is claimed now would wait for the end of its claim.
             self._loop.stop()
+            for route in self._routes.values():
+                route.stop()
             busy = [route.work for route in self._routes.values() if route.work is not None]
             await asyncio.wait([looking, *busy], timeout=END_TIMEOUT)
             await self._database.close()
 
     async def _step(self) -> float:
-        for name in await self._database.run(_due_channels, self._using):
+        names = await self._database.run(_due_channels, self._using)
+        if self._loop.is_stopping:
+            return IDLE_INTERVAL
+        for name in names:
             if name not in self._routes:
                 self._routes[name] = Route(self._using, name, self._database)
             self._routes[name].start()
@@ -82,7 +88,12 @@ class Route:
         self._database = database
         self._outage = Outage(f"Sending messages to the channel {name!r}")
         self._rests_until = 0.0
+        self._is_stopping = False
         self.work: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        """Claim no more messages. The one that is being sent is sent and recorded."""
+        self._is_stopping = True
 
     def start(self) -> None:
         """Send what is due, unless the channel is busy or rests."""
@@ -93,7 +104,7 @@ class Route:
     async def _send_all(self) -> None:
         thread = DaemonThreads(f"sisy-send-{self._name}", size=1)
         try:
-            while await self._send_next(thread):
+            while not self._is_stopping and await self._send_next(thread):
                 pass
             await self._database.run(_prune, self._using)
         except Exception as error:  # noqa: BLE001 - the border around our own steps
