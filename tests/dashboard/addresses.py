@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, get_resolver
 
-PART_NAMES = "status,counts,alerts,timeline,latest,list,head,output,steps,what,related"
+PART_NAMES = "status,counts,alerts,timeline,latest,list,head,output,steps,what,related,commands"
 PARTS = f"?parts={PART_NAMES},history,coming,about,errors,ledger,log,processes,queues,map,meaning"
 
 

@@ -160,7 +160,7 @@ def test_a_hidden_reason_is_reduced_to_the_class_of_its_error(state, error_class
     run = scheduled().run_now()
     Run.objects.filter(pk=run.pk).update(state=state, reason=TEXT, error_class=error_class)
     page = everybody_else().get(f"/sisy/runs/{run.pk}/?parts=head").content.decode()
-    assert (f"<small>{shown}</small>" in page) == bool(shown)
+    assert (f"<strong>{shown}</strong>" in page) == bool(shown)
     assert (SECRET in page) == (state == "lost")
 
 

@@ -21,7 +21,7 @@ def run_in(state, **columns):
 
 
 def page_of(run):
-    return browser_of_superuser().get(f"/sisy/runs/{run.pk}/?parts=what").content.decode()
+    return browser_of_superuser().get(f"/sisy/runs/{run.pk}/?parts=head,what").content.decode()
 
 
 @pytest.mark.parametrize("state", [one for one in RunState if one != RunState.SUCCEEDED])

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 
 from sisy.models import (
+    Attempt,
     Missed,
     Origin,
     Overlap,
@@ -126,6 +127,7 @@ def store(now: datetime) -> None:
         task.save()
         runs += runs_of(task, job, workers, now, luck)
     Run.objects.bulk_create(sorted(runs, key=attrgetter("planned_at")))
+    Attempt.objects.bulk_create(filter(None, map(first_attempt_of, runs)))
     RunOutput.objects.bulk_create(filter(None, (output_of(run, now) for run in runs)))
     paused = task_with_callable(jobs.noop, label="old import (paused)", schedule="0 5 * * *")
     paused.save()
@@ -182,6 +184,26 @@ def outcome(
         }
     rows = {"rows": luck.randrange(9000)}
     return {"state": RunState.SUCCEEDED, "result": rows, "finished_at": ended}
+
+
+def first_attempt_of(run: Run) -> Attempt | None:
+    """Return the attempt before the one that ended a failed import, and delay the latter."""
+    if run.label != "import prices" or run.state != RunState.FAILED or run.started_at is None:
+        return None
+    attempt = Attempt(
+        run=run,
+        number=1,
+        state=RunState.FAILED,
+        reason=run.reason,
+        error=run.error,
+        worker_name=str(run.process),
+        started_at=run.started_at,
+        finished_at=run.started_at + 35 * SECOND,
+    )
+    run.attempt, run.ready_at = 2, run.started_at + 50 * SECOND
+    run.started_at, run.finished_at = run.ready_at + 4 * SECOND, run.ready_at + 58 * SECOND
+    run.save()
+    return attempt
 
 
 def output_of(run: Run, now: datetime) -> RunOutput | None:

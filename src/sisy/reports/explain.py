@@ -20,6 +20,7 @@ from sisy.records.small_tables import QueuedRun
 from sisy.reports import formatting
 from sisy.reports.fleet import Fleet, running
 from sisy.reports.formatting import in_zone, zone_named
+from sisy.reports.ledger import blocker_of
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
 
@@ -277,11 +278,9 @@ def _cause_elsewhere(run: Run, zone: tzinfo, fleet: Fleet) -> str:
 
 def _turn(run: Run, now: datetime) -> str:
     """Return, as a clause, which run of its task it must wait for; empty if none."""
-    if run.task is None or run.task.allow_overlap:
-        return ""
-    going = Run.objects.using(run._state.db).live_of([run.task.pk]).not_surely_queued(now)
-    first = going.exclude(pk=run.pk).order_by("started_at").values_list("pk", flat=True).first()
-    return gettext("it must wait for run %d of the same task to finish") % first if first else ""
+    first = blocker_of(run, now)
+    words = gettext("it must wait for run %d of the same task to finish")
+    return words % first.pk if first else ""
 
 
 def _behind(run: Run, fullness: str, now: datetime) -> str:

@@ -134,6 +134,17 @@ def related(run: Run) -> Related:
     )
 
 
+def blocker_of(run: Run, now: datetime) -> Run | None:
+    """Return the run of its task that must finish before a queued run starts; None if none."""
+    if run.state != RunState.QUEUED or run.engine or run.ready_at > now:
+        return None
+    if run.task is None or run.task.allow_overlap:
+        return None
+    going = Run.objects.using(run._state.db).live_of([run.task.pk]).not_surely_queued(now)
+    others = going.exclude(pk=run.pk).defer("payload", "result", "error")
+    return others.order_by("started_at").first()
+
+
 def retries_of(run: Run) -> RunQuerySet:
     """Return the runs that people submitted as retries of ``run``, oldest first.
 

@@ -1,8 +1,5 @@
 """The page of a run."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from operator import itemgetter
 from typing import Any
 
 from django.http import Http404
@@ -10,27 +7,21 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from sisy.dashboard.actions.runs import unfit
+from sisy.dashboard.charts.waterfall import waterfall
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.messaging import messages
 from sisy.models import Attempt, Run, RunState
 from sisy.records.choices import LIVE_STATES
 from sisy.reports.explain import why_queued
-from sisy.reports.ledger import has_returned, related
+from sisy.reports.ledger import blocker_of, has_returned, related
 from sisy.reports.output import outputs_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """An event of a run, and the time since the previous one."""
-
-    words: str
-    at: datetime
-    since: timedelta | None
+from sisy.reports.phases import attempts_of, steps_of
+from sisy.reports.run_commands import commands_of
 
 
 class RunPage(Page):
-    """Shows a run's state, timeline, input, result and related runs."""
+    """Shows a run's outcome, output, attempts, input, related runs and commands."""
 
     name = "run"
     tab = "runs"
@@ -70,34 +61,29 @@ def build_head(page_request: PageRequest) -> dict[str, Any]:
     fit = [verb for verb in may if verb not in unfit(run) and page_request.may(may[verb])]
     is_queued = run.state == RunState.QUEUED
     zone = timezone.get_current_timezone()
+    may_see = page_request.sees_details
     return {
         "run": run,
         "verbs": fit,
         "here": page_request.address("run", run.pk),
         "why": why_queued(run, page_request.now, zone) if is_queued else "",
+        "may_see": may_see,
+        "is_over": run.state not in LIVE_STATES,
+        "has_returned": may_see and has_returned(run),
+        "result": run.result if may_see else None,
     }
 
 
 def build_steps(page_request: PageRequest) -> dict[str, Any]:
-    return {"run": run_of(page_request), "steps": steps(run_of(page_request))}
-
-
-def steps(run: Run) -> list[Step]:
-    """Return the events of the run, oldest first."""
-    moments = [
-        (gettext("due"), run.due_at),
-        (gettext("planned"), run.planned_at),
-        (gettext("available to workers"), run.ready_at),
-        (gettext("started"), run.started_at),
-        (gettext("cancel requested"), run.cancel_requested_at),
-        (str(run.get_state_display()), run.finished_at),
-    ]
-    known = [(words, at) for words, at in moments if at is not None]
-    found: list[Step] = []
-    for words, at in sorted(known, key=itemgetter(1)):
-        since = at - found[-1].at if found else None
-        found.append(Step(words=words, at=at, since=since))
-    return found
+    run = run_of(page_request)
+    earlier = list(Attempt.before(run))
+    return {
+        "run": run,
+        "may_see": page_request.sees_details,
+        "earlier": earlier,
+        "chart": waterfall(attempts_of(run, earlier, page_request.now)),
+        "steps": steps_of(run, earlier),
+    }
 
 
 def build_what(page_request: PageRequest) -> dict[str, Any]:
@@ -106,17 +92,18 @@ def build_what(page_request: PageRequest) -> dict[str, Any]:
     return {
         "run": run,
         "may_see": may_see,
-        "is_over": run.state not in LIVE_STATES,
-        "has_returned": has_returned(run),
         "message": dict(messages.run_task(run, max(1, run.attempt))),
         "payload": run.payload if may_see else None,
-        "result": run.result if may_see else None,
-        "attempts": list(Attempt.before(run)),
     }
 
 
 def build_related(page_request: PageRequest) -> dict[str, Any]:
-    return {"related": related(run_of(page_request))}
+    run = run_of(page_request)
+    return {"related": related(run), "blocker": blocker_of(run, page_request.now)}
+
+
+def build_commands(page_request: PageRequest) -> dict[str, Any]:
+    return {"commands": commands_of(run_of(page_request))}
 
 
 def build_output(page_request: PageRequest) -> dict[str, Any]:
@@ -134,7 +121,8 @@ def build_output(page_request: PageRequest) -> dict[str, Any]:
 RunPage.parts = (
     Part(name="head", build=build_head, stale_on=(RUNS, BEAT)),
     Part(name="output", build=build_output, stale_on=(RUNS, OUTPUT)),
-    Part(name="steps", build=build_steps, stale_on=(RUNS,)),
-    Part(name="what", build=build_what, stale_on=(RUNS,)),
+    Part(name="steps", build=build_steps, stale_on=(RUNS, BEAT)),
     Part(name="related", build=build_related, stale_on=(RUNS,)),
+    Part(name="what", build=build_what, stale_on=(RUNS,)),
+    Part(name="commands", build=build_commands, stale_on=(RUNS,)),
 )

@@ -1,0 +1,35 @@
+// Copies the text of a button, such as a command, to the clipboard.
+
+const SHOWN = 2000; // milliseconds for which a button says that its text was copied
+
+// The clipboard of browsers needs a secure origin, which a site in an internal network may not have.
+async function copy(text) {
+  if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
+  const field = document.createElement("textarea");
+  field.value = text;
+  field.className = "sisy-unseen";
+  document.querySelector(".sisy").append(field);
+  field.select();
+  const isCopied = document.execCommand("copy");
+  field.remove();
+  if (!isCopied) throw new Error("not copied");
+}
+
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest?.("[data-sisy-copy]");
+  if (!button || button.dataset.words) return;
+  try {
+    await copy(button.dataset.sisyCopy);
+  } catch {
+    // Select the text, so that the reader can copy it.
+    getSelection().selectAllChildren(button.parentElement.querySelector("code"));
+    return;
+  }
+  const words = (button.dataset.words = button.textContent);
+  button.focus();
+  button.textContent = button.dataset.copied;
+  setTimeout(() => {
+    button.textContent = words;
+    delete button.dataset.words;
+  }, SHOWN);
+});
