@@ -8,6 +8,7 @@ from sisy.models import Alert, Process, Role, Run, RunState, Task
 from sisy.records.problems import Kind
 from sisy.reports import figures as days
 from sisy.reports import grid as page
+from sisy.reports import squares
 from sisy.reports.formatting import percent
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
@@ -39,13 +40,13 @@ def ended(task, *states, since=NOON - HOUR, took=SECOND, late=SECOND):
 
 def rows():
     return [
-        (row.task.label, [square.state for square in row.squares])
+        (row.task.label, [square.state for square in row.latest.squares])
         for row in page.grid("default", NOON, in_full=False).rows
     ]
 
 
 def test_each_task_has_a_row_with_its_newest_runs_first(monkeypatch):
-    monkeypatch.setattr(page, "MAX_SQUARES", 3)
+    monkeypatch.setattr(squares, "MAX_SQUARES", 3)
     ended(scheduled(label="sweep"), FAILED, FAILED, WELL, FAILED, WELL)
     scheduled(label="Idle")
     assert rows() == [("Idle", []), ("sweep", [WELL, FAILED, WELL])]
@@ -93,10 +94,20 @@ def test_a_square_says_what_it_is_and_hides_the_text_of_errors():
     [run] = ended(scheduled(label="sweep"), FAILED)
     Run.objects.update(reason="KeyError: 'secret'", error_class="builtins.KeyError")
     markup = browser_of("view_task").get("/sisy/?parts=grid").content.decode()
-    [square] = re.findall(rf'<a class="bad failed" href="/sisy/runs/{run.pk}/".*?>', markup)
-    assert "failed · 2026-05-05 11:00:00 · 1 s" in square
+    [square] = re.findall(rf'<a href="/sisy/runs/{run.pk}/".*?>', markup)
+    assert 'class="failed"' in square
+    assert 'title="failed · 11:00:00 · 1 s' in square
     assert "KeyError" in square
     assert "secret" not in markup
+
+
+def test_a_square_takes_little_markup():
+    task = scheduled(label="sweep")
+    ended(task, *[WELL] * 40)
+    markup = browser_of("view_task").get("/sisy/?parts=grid").content.decode()
+    found = re.findall(r"<a [^>]*tabindex=-1.*?</a>", markup)
+    assert len(found) == 40
+    assert all(len(square) <= 90 for square in found), found[0]
 
 
 def test_the_queries_of_the_grid_do_not_grow(django_assert_max_num_queries):

@@ -100,23 +100,26 @@ def test_an_invalid_page_number_is_the_first_page(after):
     assert listed(after=after) == ["here"]
 
 
-def test_the_latest_runs_are_drawn_and_described():
+def test_the_latest_runs_are_squares_that_lead_to_the_runs():
     task = scheduled(label="report")
     for n in range(3):
         ended(task, took=(n + 1) * MINUTE, ago=(9 - n) * HOUR)
     ended(task, RunState.FAILED, ago=MINUTE)
-    page = browser_of("view_task").get(PAGE).content.decode()
-    assert 'aria-label="3 succeeded, 1 failed"' in page
-    heights = re.findall(
-        r'<rect class="bar (\w+)" x="(\d+)" y="(\d+)" width="2" height="(\d+)"', page
-    )
-    assert heights == [
-        ("good", "0", "16", "8"),
-        ("good", "3", "8", "16"),
-        ("good", "6", "0", "24"),
-        ("bad", "9", "0", "3"),
-    ]
-    assert "2 min" in text_of(browser_of("view_task").get(PAGE))
+    task.new_run(now=NOON, ready_at=NOON + HOUR, state=RunState.QUEUED).save()  # planned ahead
+    page = browser_of("view_task").get(PAGE)
+    squares = re.findall(r'<a href="(\S+)" tabindex=-1(.*?)></a>', page.content.decode())
+    newest_first = task.runs.filter(state__in=["failed", "succeeded"]).order_by("-pk")
+    assert [address for address, _ in squares] == [f"/sisy/runs/{run.pk}/" for run in newest_first]
+    assert squares[0][1] == ' class="failed" title="failed · 11:59:00 · 1 s"'
+    assert squares[1][1] == ' title="succeeded · 05:00:00 · 3 min"'
+    assert "75 % 3/4 2 min p95 3 min" in text_of(page)
+
+
+def test_a_task_that_never_ran_has_no_figures():
+    scheduled(label="report")
+    page = browser_of("view_task").get(PAGE)
+    assert " - - - default" in text_of(page)
+    assert "p95" not in text_of(page)
 
 
 def test_an_action_applies_to_the_selected_tasks():

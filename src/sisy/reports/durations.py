@@ -2,7 +2,7 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,11 @@ def usual(runs: Iterable[Run]) -> timedelta | None:
     """Return how long runs usually take; None if none of them succeeded."""
     took = (run.duration for run in runs if run.state == RunState.SUCCEEDED)
     return _median(duration for duration in took if duration is not None)
+
+
+def percentile(values: Sequence[timedelta], share: float) -> timedelta:
+    """Return the value below which a share of the sorted values is; 0 s without values."""
+    return values[min(len(values) - 1, int(share * len(values)))] if values else timedelta(0)
 
 
 def usual_by_task(using: str, tasks: Collection[int]) -> dict[int, timedelta]:

@@ -5,13 +5,13 @@ exactly. Durations and delays come from a sample: keys grow with the moments at 
 planned, so a day is a range of keys, and some keys of it, evenly spaced, are read.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sisy.models import Run, RunState
 from sisy.records.choices import FAILED_STATES
 from sisy.records.small_tables import TroubledRun
+from sisy.reports.durations import percentile
 from sisy.store.reports import key_at
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
@@ -66,13 +66,8 @@ def _of_day(using: str, end: datetime) -> Figures | None:
     return Figures(
         success=100 * (total - failed) / total,
         failed=failed,
-        usual=_share(took, 0.5),
-        slow=_share(took, 0.95),
-        late=_share(late, 0.95),
+        usual=percentile(took, 0.5),
+        slow=percentile(took, 0.95),
+        late=percentile(late, 0.95),
         is_sampled=step > 1,
     )
-
-
-def _share(values: Sequence[timedelta], share: float) -> timedelta:
-    """Return the value below which a share of the sorted values is."""
-    return values[min(len(values) - 1, int(share * len(values)))] if values else timedelta(0)

@@ -48,13 +48,11 @@ def moment(value: datetime | None, now: datetime) -> str:
     """
     if value is None:
         return NOTHING
-    local = _local(value)
-    is_today = local.date() == _local(now).date()
     return format_html(
         '<time datetime="{}" title="{}">{} <small>{}</small></time>',
         value.isoformat(),
         f"{value:%Y-%m-%d %H:%M:%S.%f} UTC",
-        f"{local:%H:%M:%S}" if is_today else f"{local:%Y-%m-%d %H:%M:%S}",
+        brief(value, now),
         distance(value, now),
     )
 
@@ -72,6 +70,14 @@ def instant(value: datetime) -> str:
 def short(value: datetime) -> str:
     """Return a moment in the reader's time zone to the second."""
     return f"{_local(value):%Y-%m-%d %H:%M:%S}"
+
+
+def brief(value: datetime, now: datetime) -> str:
+    """Return a moment in the reader's time zone to the second, without the date if it is today."""
+    zone = timezone.get_current_timezone()
+    local = value.astimezone(zone)
+    is_today = local.date() == now.astimezone(zone).date()
+    return f"{local:%H:%M:%S}" if is_today else f"{local:%Y-%m-%d %H:%M:%S}"
 
 
 def in_zone(value: datetime, zone: tzinfo) -> str:

@@ -8,50 +8,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.utils.translation import ngettext
-
-from sisy.models import Alert, Run, RunState, Task
+from sisy.models import Alert, Run, Task
 from sisy.records.choices import FAILED_STATES
 from sisy.records.small_tables import TroubledRun
-from sisy.reports import disclosure, formatting
-from sisy.reports.ledger import newest_runs
+from sisy.reports.squares import LatestRuns, latest_runs
 
 MAX_ROWS = 30  # tasks
-MAX_SQUARES = 40  # newest runs of each task
 MAX_RUNS_WALKED = 1000  # newest runs of all tasks, whose tasks are shown if there are too many
 MAX_TROUBLE_READ = 200  # newest failures
 RECENTLY = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Square:
-    """One run, or a number of missed occurrences."""
-
-    run: int
-    state: str
-    words: str
-
-    @property
-    def looks(self) -> str:
-        return formatting.LOOKS.get(RunState(self.state), "quiet")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GridRow:
-    """A task with its latest runs, the newest first."""
+    """A task with its latest runs."""
 
     task: Task
-    squares: list[Square]
-
-    @property
-    def ended(self) -> int:
-        """The number of runs that succeeded or failed."""
-        counted = {RunState.SUCCEEDED, *FAILED_STATES}
-        return sum(square.state in counted for square in self.squares)
-
-    @property
-    def succeeded(self) -> int:
-        return sum(square.state == RunState.SUCCEEDED for square in self.squares)
+    latest: LatestRuns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,24 +40,14 @@ class Grid:
 
 
 def grid(using: str, now: datetime, *, in_full: bool) -> Grid:
-    """Return the latest runs of up to `MAX_ROWS` tasks.
+    """Return up to `MAX_ROWS` tasks with their latest runs.
 
     Args:
         in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
     """
     tasks, is_all = _tasks(using, now)
-    runs: dict[int | None, list[Run]] = {task.pk: [] for task in tasks}
-    newest = newest_runs(using, list(filter(None, runs)), MAX_SQUARES)
-    for run in newest.defer("payload", "result", "error", "label", "target_path"):
-        if run.state != RunState.QUEUED or run.ready_at <= now:  # not those planned ahead
-            runs[run.task_id].append(run)
-    rows = [
-        GridRow(
-            task=task,
-            squares=[_square(run, in_full=in_full) for run in runs[task.pk]],
-        )
-        for task in tasks
-    ]
+    latest = latest_runs(using, tasks, now, in_full=in_full)
+    rows = [GridRow(task=task, latest=latest[task.pk]) for task in tasks]
     return Grid(rows=rows, is_all=is_all)
 
 
@@ -118,13 +81,3 @@ def _candidates(using: str, now: datetime) -> Iterator[list[int]]:
 def _in_order(tasks: list[Task]) -> list[Task]:
     # By label and not by the newest run, so that rows keep their places.
     return sorted(tasks, key=lambda task: (task.label.lower(), task.pk))
-
-
-def _square(run: Run, *, in_full: bool) -> Square:
-    moment = formatting.short(run.moment)
-    parts = [str(run.get_state_display()), moment, formatting.span(run.duration)]
-    if run.count > 1:
-        parts.insert(1, ngettext("%d occurrence", "%d occurrences", run.count) % run.count)
-    parts.append(disclosure.reason_of(run, in_full=in_full)[:120])
-    words = " · ".join(part for part in parts if part and part != formatting.NOTHING)
-    return Square(run=run.pk, state=run.state, words=words)

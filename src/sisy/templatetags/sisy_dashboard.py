@@ -1,21 +1,23 @@
 """The template tags of the dashboard: moments, states and addresses."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django import template
 from django.template import Context
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from sisy.dashboard.actions.pausing import PAUSE_HOURS
+from sisy.dashboard.charts import squares as rows_of_squares
 from sisy.dashboard.page_request import PageRequest
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.reports import disclosure, formatting
 from sisy.reports.output import ShownProgress
+from sisy.reports.squares import LatestRuns
 
 register = template.Library()
 
@@ -56,13 +58,11 @@ def moment(context: Context, value: datetime | None) -> str:
     """
     if value is None:
         return formatting.NOTHING
-    zone = timezone.get_current_timezone()
-    local, today = value.astimezone(zone), _visit(context).now.astimezone(zone).date()
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         value.isoformat(),
         f"{value:%Y-%m-%d %H:%M:%S} UTC",
-        f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M:%S}",
+        formatting.brief(value, _visit(context).now),
     )
 
 
@@ -81,11 +81,17 @@ def span(value: timedelta | None) -> str:
     return formatting.span(value)
 
 
-@register.simple_tag
-def state_square(value: str) -> SafeString:
-    """Return the square of a state in the grid's legend."""
-    looks = formatting.LOOKS.get(value, "quiet")  # type: ignore[call-overload]
-    return format_html('<i class="{} {}" aria-hidden="true"></i>', looks, value)
+@register.simple_tag(takes_context=True)
+def squares(context: Context, task: Task, latest: LatestRuns) -> SafeString:
+    """Return the squares of a task's latest runs, each a link to the run."""
+    return rows_of_squares.of_task(_visit(context), task, latest)
+
+
+@register.inclusion_tag("sisy/dashboard/squares_legend.html")
+def squares_legend(rows: Iterable[LatestRuns]) -> dict[str, Any]:
+    """Return the legend of the states that some squares show."""
+    drawn = {square.state for latest in rows for square in latest.squares}
+    return {"states": [state for state in RunState if state in drawn]}
 
 
 @register.filter

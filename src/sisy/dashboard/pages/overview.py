@@ -13,7 +13,7 @@ from sisy.dashboard.charts.legend import legend
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, moment_within, one_of
-from sisy.models import Run, RunState, Task
+from sisy.models import Run, Task
 from sisy.reports import formatting
 from sisy.reports.alerts import Severity, find_alerts
 from sisy.reports.alerts.grouping import AlertGroup, grouped, in_words
@@ -95,8 +95,7 @@ def unless_new(build: Builder) -> Builder:
 
 def build_grid(page_request: PageRequest) -> dict[str, Any]:
     shown = grid(page_request.using, page_request.now, in_full=page_request.sees_details)
-    drawn = {square.state for row in shown.rows for square in row.squares}
-    return {"grid": shown, "states": [state for state in RunState if state in drawn]}
+    return {"grid": shown, "drawn": [row.latest for row in shown.rows]}
 
 
 def build_figures(page_request: PageRequest) -> dict[str, Any]:

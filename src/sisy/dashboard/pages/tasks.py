@@ -2,20 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy.dashboard.charts.sparkline import Sparkline, sparkline
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
 from sisy.dashboard.parameters import of_filter
-from sisy.models import Run, Task, TaskState
-from sisy.reports.durations import MAX_RUNS_OF_A_TASK, usual
-from sisy.reports.ledger import newest_runs
+from sisy.models import Task, TaskState
+from sisy.reports.squares import LatestRuns, latest_runs
 from sisy.reports.tasks import NEEDS_ATTENTION, TaskFilter, find, place_of
 
 MAX_QUEUES_OFFERED = 100  # queues in the filter
@@ -23,12 +20,10 @@ MAX_QUEUES_OFFERED = 100  # queues in the filter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A task with a summary of its latest runs."""
+    """A task with its latest runs."""
 
     task: Task
-    history: Sparkline
-    usual: timedelta | None
-    newest: Run | None
+    latest: LatestRuns
 
 
 def a_place(text: str, asked: Mapping[str, str]) -> str:
@@ -70,30 +65,17 @@ class TasksPage(Page):
 def build_list(page_request: PageRequest) -> dict[str, Any]:
     filters = TaskFilter.of(page_request.asked)
     after = page_request.asked.get("after", "")
-    tasks, behind = find(page_request.using, filters, after)
+    using, now, in_full = page_request.using, page_request.now, page_request.sees_details
+    tasks, behind = find(using, filters, after)
+    latest = latest_runs(using, tasks, now, in_full=in_full)
     return {
-        "rows": list(_rows(page_request.using, tasks)),
+        "rows": [Row(task=task, latest=latest[task.pk]) for task in tasks],
+        "drawn": latest.values(),
         "filters": filters,
         "default_zone": timezone.get_default_timezone_name(),
         "first": f"?{filters.query()}" if after else "",
         "next": f"?{filters.query(after=behind)}" if behind else "",
     }
-
-
-def _rows(using: str, tasks: list[Task]) -> list[Row]:
-    runs: dict[int | None, list[Run]] = {task.pk: [] for task in tasks}
-    newest = newest_runs(using, [task.pk for task in tasks], MAX_RUNS_OF_A_TASK)
-    for run in newest.defer("payload", "result", "error", "label", "target_path"):
-        runs[run.task_id].append(run)
-    return [
-        Row(
-            task=task,
-            history=sparkline(runs[task.pk]),
-            usual=usual(runs[task.pk]),
-            newest=runs[task.pk][0] if runs[task.pk] else None,
-        )
-        for task in tasks
-    ]
 
 
 TasksPage.parts = (Part(name="list", build=build_list),)
