@@ -1,17 +1,19 @@
 """Run the demo in one process, and show its ledger at the end."""
 
 import argparse
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).parent
 FAILURES = ("failed", "timed_out", "lost")
-TROUBLE = "watch.trouble."  # the functions that fail on purpose
+TROUBLE = "shop.outside."  # functions that fail on purpose
 
 
 def main() -> int:
@@ -24,13 +26,15 @@ def main() -> int:
     sys.path.insert(0, str(HERE))
     os.environ["DJANGO_SETTINGS_MODULE"] = "demosite.settings"
     if options.seconds:
-        database = HERE / "db.sqlite3-timed"
+        database = HERE / "shop.sqlite3-timed"
         for leftover in HERE.glob(database.name + "*"):
             leftover.unlink()
         os.environ["DEMO_DATABASE"] = str(database)
+    port = free_port(options.port)
     prepare()
-    ended_well = serve(free_port(options.port), options.seconds)
-    return 0 if print_ledger() and ended_well else 1
+    began = datetime.now(UTC)
+    ended_well = serve(port, options.seconds)
+    return 0 if print_ledger(began) and ended_well else 1
 
 
 def free_port(wanted: int) -> int:
@@ -47,17 +51,26 @@ def free_port(wanted: int) -> int:
 
 
 def prepare() -> None:
-    """Migrate the database, and create the user ``admin``."""
+    """Migrate the database. In a new one, create the user ``admin``, and tasks with a past."""
     import django
 
     django.setup()
     from django.contrib.auth import get_user_model
     from django.core.management import call_command
+    from django.utils import timezone
 
     call_command("migrate", verbosity=0)
     users = get_user_model().objects
-    if not users.filter(username="admin").exists():
-        users.create_superuser("admin", "admin@localhost", "admin")
+    if users.filter(username="admin").exists():
+        return
+    from shop.history import History
+    from shop.tasks import create_tasks_with_a_past
+
+    create_tasks_with_a_past()
+    logging.disable()  # so that it does not tell about the alerts of the past
+    History(timezone.now()).store()
+    logging.disable(logging.NOTSET)
+    users.create_superuser("admin", "admin@localhost", "admin")
 
 
 def serve(port: int, seconds: float | None) -> bool:
@@ -87,14 +100,14 @@ def wait_until_it_answers(port: int, site: subprocess.Popen[bytes]) -> None:
 
 
 def welcome(address: str) -> None:
-    """Schedule the tasks, now that there is a worker, and print the site's addresses."""
-    from watch.demo_tasks import create_tasks
+    """Create the tasks that start now that there is a worker, and print the site's addresses."""
+    from shop.tasks import create_new_tasks
 
-    create_tasks(address)
+    create_new_tasks(address)
     print(f"\n  The dashboard: {address}")
     print(f"  The admin:     {address}admin/       user admin, password admin")
     print(f"  A web form:    {address}reminders/   creates a task that runs once")
-    print(f"  The mails:     {address}mails/       about tasks that fail, hang and recover")
+    print(f"  The mails:     {address}mails/       about what fails, hangs and recovers")
     print("  Press Ctrl-C to stop the demo and show its ledger.\n", flush=True)
 
 
@@ -103,8 +116,8 @@ def stop(site: subprocess.Popen[bytes]) -> bool:
     return site.wait(30) in (0, -signal.SIGTERM)
 
 
-def print_ledger() -> bool:
-    """Print the outcomes of each task; return whether runs succeeded, as all should."""
+def print_ledger(since: datetime) -> bool:
+    """Print what tasks came to since then; return whether runs succeeded, as all should."""
     from django.db.models import Count, F, Max, Q
 
     from sisy.models import Run
@@ -113,13 +126,14 @@ def print_ledger() -> bool:
     def count(*states: str) -> Count:
         return Count("id", filter=Q(state__in=states))
 
+    runs = Run.objects.filter(planned_at__gte=since)
     rows = (
-        Run.objects.values("label")
+        runs.values("label")
         .annotate(
             runs=count("succeeded"),
             failed=count(*FAILURES),
             left_out=count("missed", "skipped", "cancelled"),
-            lateness=Max(F("started_at") - F("ready_at")),
+            lateness=Max(F("started_at") - F("ready_at"), filter=Q(state="succeeded")),
         )
         .order_by("label")
     )
@@ -131,7 +145,7 @@ def print_ledger() -> bool:
             f"{row['label']:{width}}  {row['runs']:5}  {row['failed']:6}  {row['left_out']:8}  "
             f"{late:>16}"
         )
-    failures = Run.objects.filter(state__in=FAILURES).exclude(target_path__startswith=TROUBLE)
+    failures = runs.filter(state__in=FAILURES).exclude(target_path__startswith=TROUBLE)
     for label in failures.order_by("label").values_list("label", flat=True).distinct():
         latest = failures.filter(label=label).latest("pk")
         print(f"\n{latest} {latest.get_state_display()}: {latest.reason}")

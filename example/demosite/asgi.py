@@ -15,4 +15,4 @@ from sisy.asgi import LiveASGI, SisyASGI
 
 site = ASGIStaticFilesHandler(get_asgi_application())
 web = LiveASGI(site)
-application = SisyASGI(site, grace=5)
+application = SisyASGI(site, concurrency=8, grace=5)

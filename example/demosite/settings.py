@@ -16,9 +16,10 @@ LOGIN_URL = "admin:login"
 ASGI_APPLICATION = "demosite.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Mails are stored, and shown at mails/.
-EMAIL_BACKEND = "watch.mails.DatabaseBackend"
+EMAIL_BACKEND = "shop.mails.DatabaseBackend"
 ADMINS = ["you@localhost"]
 SISY_SITE_URL = os.environ.get("DEMO_ADDRESS", "http://127.0.0.1:8000")
+SISY_QUEUE_ALERT_SECONDS = 60  # five times as impatient as by default, so that you can watch it
 STATIC_URL = "static/"
 
 INSTALLED_APPS = [
@@ -29,7 +30,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "sisy",
-    "watch",
+    "shop",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -37,7 +38,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "watch.visitors.SignIn",
+    "shop.visitors.SignIn",
 ]
 TEMPLATES = [
     {
@@ -71,7 +72,7 @@ DATABASES = {
     if "DATABASE_URL" in os.environ
     else {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ.get("DEMO_DATABASE", BASE_DIR / "db.sqlite3"),
+        "NAME": os.environ.get("DEMO_DATABASE", BASE_DIR / "shop.sqlite3"),
         "OPTIONS": {
             "timeout": 20,
             "transaction_mode": "IMMEDIATE",
@@ -94,6 +95,6 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "loggers": {
         "sisy": {"handlers": ["stderr"], "level": "INFO"},
-        "watch": {"handlers": ["stderr"], "level": "INFO"},
+        "shop": {"handlers": ["stderr"], "level": "INFO"},
     },
 }

@@ -1,7 +1,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from watch import views
+from shop import views
 
 urlpatterns = [
     path("", include("sisy.urls")),

@@ -1,4 +1,4 @@
-"""The demo shows what people are told on a page of its own."""
+"""The demo is a shop with a past, and shows its mails on a page of its own."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from textwrap import dedent
 
 from tests.docs.pages import ROOT
 
-SCRIPT = dedent(
+MAILS = dedent(
     """
     import django
 
@@ -26,15 +26,45 @@ SCRIPT = dedent(
 )
 
 
+PAST = dedent(
+    """
+    import demo
+
+    demo.prepare()
+    from datetime import timedelta
+    from django.db.models import F
+    from sisy.models import Alert, Run
+
+    assert Alert.objects.open().filter(kind="failing", label="catalogue: import prices").exists()
+    assert Alert.objects.open().filter(kind="missed", label="backups: pictures").exists()
+    assert Run.objects.filter(queue="labels").queued().count() > 50
+    waited = F("started_at") - F("ready_at")
+    invoices = Run.objects.filter(label__startswith="invoices").annotate(waited=waited)
+    assert invoices.filter(waited__gt=timedelta(minutes=5)).exists()
+    warehouse = Run.objects.filter(label="stock: ask the warehouse").order_by("due_at")
+    assert {"failed", "succeeded"} == set(warehouse.values_list("state", flat=True)[:12])
+    """
+)
+
+
 def test_the_mails_of_the_demo_arrive_on_its_page(tmp_path):
+    assert "[Sisy] Test message" in run(MAILS, tmp_path)
+
+
+def test_the_past_of_the_demo_has_its_problems(tmp_path):
+    run(PAST, tmp_path)
+
+
+def run(script, folder):
+    """Run a script in the demo's folder, with a new database, and return what it prints."""
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "demosite.settings",
-        "DEMO_DATABASE": str(tmp_path / "demo.sqlite3"),
+        "DEMO_DATABASE": str(folder / "demo.sqlite3"),
     }
     for name in ("DATABASE_URL", "VALKEY_URL"):
         environment.pop(name, None)
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", script],
         cwd=ROOT / "example",
         env=environment,
         capture_output=True,
@@ -43,4 +73,4 @@ def test_the_mails_of_the_demo_arrive_on_its_page(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "[Sisy] Test message" in done.stdout
+    return done.stdout

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from watch.models import Mail
+from shop.models import Mail
 
 
 class DatabaseBackend(BaseEmailBackend):

@@ -1,4 +1,4 @@
-"""The pages that the demo checks, the results, the totals of each day, and mails."""
+"""The pages that the shop checks, the results, the totals of each day, and mails."""
 
 import urllib.request
 from typing import Any
@@ -9,11 +9,11 @@ from django.utils import timezone
 
 
 class Page(models.Model):
-    """A page that the demo checks repeatedly."""
+    """A page that the shop checks repeatedly."""
 
     url = models.URLField()
     status = models.IntegerField(null=True, editable=False)
-    checks = models.IntegerField(default=0, editable=False)
+    checked = models.IntegerField(default=0, editable=False)
 
     def __str__(self) -> str:
         return self.url
@@ -22,44 +22,44 @@ class Page(models.Model):
         """Fetch the page and store its status (an instance method that saves its object)."""
         with urllib.request.urlopen(self.url, timeout=5) as response:
             self.status = response.status
-        self.checks += 1
+        self.checked += 1
         self.save()
-        Sighting.objects.create(page=self, status=self.status, seen_at=timezone.now())
+        PageCheck.objects.create(page=self, status=self.status, checked_at=timezone.now())
         return self.status
 
 
-class Sighting(models.Model):
+class PageCheck(models.Model):
     """The result of one check of a page."""
 
     page = models.ForeignKey(Page, on_delete=models.CASCADE)
     status = models.IntegerField()
-    seen_at = models.DateTimeField(db_index=True)
+    checked_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:
         return f"{self.page}: {self.status}"
 
     @staticmethod
     def count(message: dict[str, Any]) -> int:
-        """Return the number of sightings (a static method)."""
-        return Sighting.objects.count()
+        """Return the number of checks (a static method)."""
+        return PageCheck.objects.count()
 
 
 class DayTotal(models.Model):
     """The number of checks on one day."""
 
     day = models.DateField(unique=True)
-    sightings = models.IntegerField(default=0)
+    checks = models.IntegerField(default=0)
 
     def __str__(self) -> str:
-        return f"{self.day}: {self.sightings}"
+        return f"{self.day}: {self.checks}"
 
     @classmethod
     def roll_up(cls, message: dict[str, Any]) -> int:
         """Add up today's checks (a class method)."""
         today = timezone.now().date()
-        sightings = Sighting.objects.filter(seen_at__date=today).count()
-        cls.objects.update_or_create(day=today, defaults={"sightings": sightings})
-        return sightings
+        checks = PageCheck.objects.filter(checked_at__date=today).count()
+        cls.objects.update_or_create(day=today, defaults={"checks": checks})
+        return checks
 
 
 class Mail(models.Model):

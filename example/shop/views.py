@@ -4,15 +4,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
+from shop import jobs
+from shop.models import Mail
 from sisy.models import Run, Task
-from watch import jobs
-from watch.models import Mail
 
 
 def home(request: HttpRequest) -> HttpResponse:
     """Show the latest reminders."""
-    reminders = Run.objects.filter(target_path="watch.jobs.remind")
-    return render(request, "watch/home.html", {"runs": reminders[:20]})
+    reminders = Run.objects.filter(target_path="shop.jobs.remind")
+    return render(request, "shop/home.html", {"runs": reminders[:20]})
 
 
 @require_POST
@@ -25,7 +25,7 @@ def remind(request: HttpRequest) -> HttpResponse:
 
 def mails(request: HttpRequest) -> HttpResponse:
     """Show the latest mails."""
-    return render(request, "watch/mails.html", {"mails": Mail.objects.all()[:50]})
+    return render(request, "shop/mails.html", {"mails": Mail.objects.all()[:50]})
 
 
 def health(request: HttpRequest) -> HttpResponse:

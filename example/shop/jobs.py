@@ -1,13 +1,16 @@
-"""Functions that the demo schedules."""
+"""Functions that the shop schedules."""
 
 import asyncio
 import logging
+import random
 from typing import Any
 
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-logger = logging.getLogger("watch")
+from sisy import current_run
+
+logger = logging.getLogger("shop")
 
 
 def count_up(message: dict[str, Any]) -> int:
@@ -18,10 +21,22 @@ def count_up(message: dict[str, Any]) -> int:
     return task.userdata["count"]
 
 
-async def wait(message: dict[str, Any]) -> str:
+async def poll(message: dict[str, Any]) -> str:
     """Wait a moment without blocking a thread."""
     await asyncio.sleep(0.2)
-    return "waited"
+    return "nothing new"
+
+
+async def work(message: dict[str, Any]) -> dict[str, int]:
+    """Take as many seconds as the user data says, and report progress."""
+    seconds = message["task"].userdata["seconds"]
+    rows = random.randrange(200, 9000)
+    parts = max(1, round(seconds))
+    for part in range(parts):
+        await asyncio.sleep(seconds / parts)
+        current_run().progress(rows * (part + 1) // parts, rows)
+    logger.info("%s: %d rows", message["task"].label, rows)
+    return {"rows": rows}
 
 
 def prune_sessions(message: dict[str, Any]) -> int:

@@ -1,0 +1,167 @@
+"""Store what the last two days would have left in the ledger, if the shop had been open.
+
+An application never does this: heartbeats and workers write the ledger. It lets the dashboard show
+more than the seconds since the demo was started.
+"""
+
+import random
+import traceback
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from datetime import datetime, timedelta
+from itertools import pairwise
+from operator import attrgetter
+
+from shop import outside
+from sisy.alerting.judge import Judge
+from sisy.models import Process, Role, Run, RunState, Task, TaskState
+from sisy.planning.timing import occurrences
+
+SPAN = timedelta(hours=48)
+SPANS = {"stock: ask the warehouse": timedelta(hours=8), "newsletter: send": timedelta(hours=20)}
+SLOTS = 4
+
+
+class History:
+    """The last two days of the shop.
+
+    Args:
+        now: when they end.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._luck = random.Random(7)
+        self.deployed = last(now - timedelta(hours=12), 16, 4)
+        """When the import of prices was changed, and the worker of the labels was forgotten."""
+        self.outage = last(now, 5, 10) - timedelta(hours=3, minutes=30), last(now, 5, 10)
+        """From when to when no heartbeat ran."""
+        self._workers = [
+            (start, self._worker(start, end))
+            for start, end in pairwise((now - SPAN, self.deployed, now))
+        ]
+
+    def store(self) -> None:
+        """Store the runs of all tasks."""
+        Task.objects.update(created_at=self._now - SPAN)
+        runs = [run for task in Task.objects.all() for run in self._runs_of(task)]
+        self._let_invoices_wait(runs)
+        runs.sort(key=attrgetter("planned_at"))
+        for moment in self._moments_of_alerts():
+            Run.objects.bulk_create([run for run in runs if run.planned_at < moment])
+            runs = [run for run in runs if run.planned_at >= moment]
+            Judge("default").go_on(moment, may_judge=True)
+
+    def _worker(self, start: datetime, end: datetime) -> Process:
+        """Store a worker that has ended."""
+        return Process.objects.create(
+            role=Role.WORKER,
+            host="shop-1",
+            pid=self._luck.randrange(1000, 30_000),
+            queues=["default"],
+            slots=SLOTS,
+            started_at=start,
+            lease_until=end,
+            ended_at=end,
+            end_reason="stopped",
+        )
+
+    def _runs_of(self, task: Task) -> Iterator[Run]:
+        """Yield the runs of a task."""
+        moments = list(self._occurrences(task))
+        begin, end = self.outage
+        for due in moments:
+            if not begin < due < end:
+                yield self._run(task, due)
+        if missed := [due for due in moments if begin < due < end]:
+            yield task.new_run(
+                now=end,
+                due_at=missed[0],
+                due_until=missed[-1] if len(missed) > 1 else None,
+                count=len(missed),
+                state=RunState.MISSED,
+                reason="No heartbeat planned the task in time.",
+                finished_at=end,
+            )
+
+    def _occurrences(self, task: Task) -> Iterator[datetime]:
+        if task.state != TaskState.ACTIVE or not task.schedule:
+            return
+        task.next_run = None  # on this object only: it would hide what was before
+        for due in occurrences(task, self._now - SPANS.get(task.label, SPAN)):
+            if due >= self._now - timedelta(minutes=1):
+                return
+            yield due
+
+    def _run(self, task: Task, due: datetime) -> Run:
+        if task.queue == "labels" and due > self.deployed:
+            return task.new_run(now=due, due_at=due, state=RunState.QUEUED)
+        started_at = due + self._luck.uniform(2, 30) * timedelta(milliseconds=1)
+        seconds = (task.userdata or {}).get("seconds", 0.4) * self._luck.uniform(0.7, 1.4)
+        process = next(worker for start, worker in reversed(self._workers) if start <= due)
+        return task.new_run(
+            now=due,
+            due_at=due,
+            started_at=started_at,
+            finished_at=min(started_at + timedelta(seconds=seconds), self._now),
+            attempt=1,
+            process=process,
+            **self._outcome(task, due),
+        )
+
+    def _outcome(self, task: Task, due: datetime) -> dict[str, object]:
+        error: Exception | None = None
+        if task.label == "catalogue: import prices" and due > self.deployed:
+            error = error_of_import()
+        elif task.label == "stock: ask the warehouse" and outside.is_warehouse_down(due):
+            error = ConnectionError("The warehouse does not accept connections.")
+        elif task.label == "catalogue: resize pictures" and self._luck.random() < 0.02:
+            error = OSError("No space left on device")
+        if error is None:
+            return {"state": RunState.SUCCEEDED, "result": {"rows": self._luck.randrange(9000)}}
+        name = type(error).__name__
+        return {
+            "state": RunState.FAILED,
+            "reason": f"{name}: {error}",
+            "error": "".join(traceback.format_exception(error)),
+            "error_class": f"builtins.{name}",
+        }
+
+    def _let_invoices_wait(self, runs: list[Run]) -> None:
+        """All invoices are due at midnight, so most of them wait for a slot."""
+        free_at = [timedelta(0)] * SLOTS
+        midnight = None
+        for run in sorted(runs, key=attrgetter("due_at")):
+            if not run.label.startswith("invoices") or run.started_at is None:
+                continue
+            if run.due_at != midnight:
+                midnight, free_at = run.due_at, [timedelta(0)] * SLOTS
+            took = (run.finished_at - run.started_at) * 5  # all at once, each takes longer
+            slot = free_at.index(min(free_at))
+            run.started_at += free_at[slot]
+            run.finished_at = run.started_at + took
+            free_at[slot] += took
+
+    def _moments_of_alerts(self) -> list[datetime]:
+        """Return when alerts open, when people are told, and when most of them close."""
+        minutes = timedelta(minutes=1)
+        end = self.outage[1]
+        changes = [self.deployed + 11 * minutes, end + minutes, end + 40 * minutes]
+        told = [moment + minutes for moment in changes]
+        return [*sorted(m for m in (*changes, *told) if m < self._now), self._now]
+
+
+def last(now: datetime, hour: int, minute: int) -> datetime:
+    """Return the last moment before now at which it was so late."""
+    moment = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    return moment if moment <= now else moment - timedelta(days=1)
+
+
+def error_of_import() -> KeyError | None:
+    """Return the error that the import of prices raises."""
+    with redirect_stdout(None):
+        try:
+            outside.import_prices({})
+        except KeyError as error:
+            return error
+    return None
