@@ -14,12 +14,13 @@ from operator import attrgetter
 
 from shop import outside
 from sisy.alerting.judge import Judge
-from sisy.models import Process, Role, Run, RunState, Task, TaskState
+from sisy.models import Attempt, Process, Role, Run, RunOutput, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
 
 SPAN = timedelta(hours=48)
 SPANS = {"stock: ask the warehouse": timedelta(hours=8), "newsletter: send": timedelta(hours=20)}
 SLOTS = 4
+IMPORT = "catalogue: import prices"
 
 
 class History:
@@ -48,7 +49,11 @@ class History:
         self._let_invoices_wait(runs)
         runs.sort(key=attrgetter("planned_at"))
         for moment in self._moments_of_alerts():
-            Run.objects.bulk_create([run for run in runs if run.planned_at < moment])
+            past = Run.objects.bulk_create([run for run in runs if run.planned_at < moment])
+            Attempt.objects.bulk_create([first_attempt(run) for run in past if run.attempt > 1])
+            RunOutput.objects.bulk_create(
+                [output_of(run) for run in past if run.label == IMPORT and run.started_at]
+            )
             runs = [run for run in runs if run.planned_at >= moment]
             Judge("default").go_on(moment, may_judge=True)
 
@@ -99,19 +104,23 @@ class History:
         started_at = due + self._luck.uniform(2, 30) * timedelta(milliseconds=1)
         seconds = (task.userdata or {}).get("seconds", 0.4) * self._luck.uniform(0.7, 1.4)
         process = next(worker for start, worker in reversed(self._workers) if start <= due)
+        outcome = self._outcome(task, due)
+        is_retried = outcome["state"] == RunState.FAILED and task.max_attempts > 1
+        if is_retried:
+            started_at += task.retry_delay
         return task.new_run(
             now=due,
             due_at=due,
             started_at=started_at,
             finished_at=min(started_at + timedelta(seconds=seconds), self._now),
-            attempt=1,
+            attempt=2 if is_retried else 1,
             process=process,
-            **self._outcome(task, due),
+            **outcome,
         )
 
     def _outcome(self, task: Task, due: datetime) -> dict[str, object]:
         error: Exception | None = None
-        if task.label == "catalogue: import prices" and due > self.deployed:
+        if task.label == IMPORT and due > self.deployed:
             error = error_of_import()
         elif task.label == "stock: ask the warehouse" and outside.is_warehouse_down(due):
             error = ConnectionError("The warehouse does not accept connections.")
@@ -155,6 +164,33 @@ def last(now: datetime, hour: int, minute: int) -> datetime:
     """Return the last moment before now at which it was so late."""
     moment = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
     return moment if moment <= now else moment - timedelta(days=1)
+
+
+def first_attempt(run: Run) -> Attempt:
+    """Return the attempt before the last one."""
+    return Attempt(
+        run=run,
+        number=1,
+        state=run.state,
+        reason=run.reason,
+        error=run.error,
+        worker_name=str(run.process),
+        started_at=run.due_at,
+        finished_at=run.due_at + (run.finished_at - run.started_at),
+    )
+
+
+def output_of(run: Run) -> RunOutput:
+    """Return what an import of prices has printed."""
+    text = f"Reading {len(outside.PRICES)} rows of the price list\n"
+    return RunOutput(
+        run_id=run.pk,
+        attempt=run.attempt,
+        process_id=run.process_id,
+        head=text,
+        written=len(text),
+        updated_at=run.finished_at,
+    )
 
 
 def error_of_import() -> KeyError | None:

@@ -70,7 +70,13 @@ def create_daily_work() -> None:
 
 def create_work_with_others() -> None:
     """Save tasks that depend on other companies, which are not always well."""
-    save(outside.import_prices, "catalogue: import prices", "*/10 * * * *")
+    save(
+        outside.import_prices,
+        "catalogue: import prices",
+        "*/10 * * * *",
+        max_attempts=2,
+        retry_delay=timedelta(seconds=20),
+    )
     save(outside.sync_stock, "stock: ask the warehouse", "* * * * *")
     save(
         outside.send_newsletter,
