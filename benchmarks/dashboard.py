@@ -17,7 +17,8 @@ from django.test.utils import CaptureQueriesContext
 from benchmarks import layouts, ledger, many, report
 from benchmarks.layouts import Layout
 from sisy.dashboard.pages import PAGES
-from sisy.models import Run
+from sisy.models import Run, Task, TaskChange
+from sisy.records.task_change import MAX_KEPT
 
 SITE = Layout(name="PostgreSQL", commands=())
 TASKS = 100_000
@@ -69,13 +70,24 @@ def addresses() -> dict[str, str]:
     """Return where each page is that somebody looks at."""
     run = Run.objects.order_by("-pk").first()
     assert run is not None
-    of_task = dict.fromkeys(("task", "backfill", "reschedule"), run.task_id)
+    of_task = dict.fromkeys(("task", "backfill", "reschedule", "revert"), run.task_id)
+    change = a_change_of(run.task_id)
     keys = {**of_task, "run": run.pk}
     return {
-        name: "/sisy/" + re.sub("<int:pk>", str(keys.get(name)), route)
+        name: "/sisy/"
+        + re.sub("<int:pk>", str(keys.get(name)), route).replace("<int:change>", str(change))
         for name, (route, page) in PAGES.items()
         if "parts" in vars(page)
     }
+
+
+def a_change_of(pk: int) -> int:
+    """Change a task as often as is kept, and return the key of the newest of these changes."""
+    task = Task.objects.get(pk=pk)
+    for priority in range(MAX_KEPT):
+        task.priority, task.schedule = priority - 100, f"{priority} 3 * * *"
+        task.save()
+    return TaskChange.objects.filter(task_id=pk).latest("pk").pk
 
 
 def look(browser: Client, address: str, times: int) -> Look:

@@ -7,7 +7,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from sisy.dashboard.pages import PAGES
-from sisy.models import Run, RunState, task_with_callable
+from sisy.models import Run, RunState, TaskChange, task_with_callable
+from sisy.records.authorship import changed_by
+from sisy.records.choices import ChangedBy
 from tests.app import jobs
 from tests.browser.conftest import WIDTHS
 
@@ -31,15 +33,21 @@ def history(site):
     Run.objects.filter(task=task).update(
         state=RunState.FAILED, reason=HOSTILE, error=f"Traceback\n{HOSTILE}"
     )
+    task.schedule, task.userdata = "0 4 * * *", {HOSTILE: HOSTILE}
+    with changed_by(ChangedBy.PERSON, HOSTILE):
+        task.save()
     return task
 
 
 def pages(task):
     """Return the path of each page that somebody opens."""
     run = Run.objects.filter(task=task).first()
-    keys = {"task": task.pk, "backfill": task.pk, "reschedule": task.pk, "run": run.pk}
+    of_task = dict.fromkeys(("task", "backfill", "reschedule", "revert"), task.pk)
+    keys = {**of_task, "run": run.pk}
     routes = {name: route for name, (route, view) in PAGES.items() if "parts" in vars(view)}
-    return [re.sub("<int:pk>", str(keys.get(name, "")), route) for name, route in routes.items()]
+    paths = [re.sub("<int:pk>", str(keys.get(name, "")), route) for name, route in routes.items()]
+    change = TaskChange.objects.filter(task_id=task.pk).latest("pk")
+    return [path.replace("<int:change>", str(change.pk)) for path in paths]
 
 
 @pytest.mark.parametrize("root", ["/sisy/", "/admin/sisy/task/dashboard/"])

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from sisy import clock
 from sisy.dashboard.pages import PAGES
-from sisy.models import Queue, Run, RunState, task_with_callable
+from sisy.models import Queue, Run, RunState, TaskChange, task_with_callable
 from tests.app import jobs
 
 PHONE = {"width": 390, "height": 844}
@@ -53,15 +53,20 @@ def long_ones(site, django_db_blocker):
                 finished_at=begin + timedelta(minutes=3),
             ).save()
         Queue.objects.pause("mail", "the mail server is down, nobody knows for how long", by="Sam")
+        task.queue = "slow"
+        task.save()
         return task
 
 
 def paths(task):
     run = Run.objects.filter(task=task).first()
-    keys = {"task": task.pk, "backfill": task.pk, "reschedule": task.pk, "run": run.pk}
+    of_task = dict.fromkeys(("task", "backfill", "reschedule", "revert"), task.pk)
+    keys = {**of_task, "run": run.pk}
+    change = TaskChange.objects.filter(task_id=task.pk).first()
     for name, (route, view) in PAGES.items():
         if "parts" in vars(view):
-            yield "/sisy/" + re.sub("<int:pk>", str(keys.get(name, "")), route)
+            path = route.replace("<int:change>", str(change.pk))
+            yield "/sisy/" + re.sub("<int:pk>", str(keys.get(name, "")), path)
     yield from ("/admin/sisy/task/", "/admin/sisy/run/", "/admin/sisy/queue/")
     yield from (f"/admin/sisy/task/{task.pk}/change/", f"/admin/sisy/run/{run.pk}/change/")
 

@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from sisy.models import TaskChange
+from tests.support.moments import NOON
+
 PART_NAMES = "status,counts,alerts,timeline,latest,list,head,output,steps,what,related,commands"
-PARTS = f"?parts={PART_NAMES},history,coming,about,errors,ledger,log,processes,queues,map,meaning"
+TASK_PARTS = "history,coming,about,errors,changes,ledger,log"
+PARTS = f"?parts={PART_NAMES},{TASK_PARTS},processes,queues,map,meaning"
 
 
 def _walk(resolver: URLResolver, before: str = "") -> Iterator[tuple[str, str]]:
@@ -32,8 +36,15 @@ def addresses(**keys: object) -> list[str]:
         keys: the key of a ``task``, a ``run`` and a ``queue``; the ``verb`` or ``name`` of what
             is done.
     """
-    known = {"kind": "csv", **keys}
+    known = {"kind": "csv", "change": _change_of(keys["task"]), **keys}
     return sorted({f"/{_filled(route, known)}" for route in routes()})
+
+
+def _change_of(task: object) -> int:
+    """Return the key of a stored change of a task."""
+    fields = {"kind": "code", "changed_at": NOON, "fields": {"queue": ["slow", "default"]}}
+    known = TaskChange.objects.filter(task_id=task).first()
+    return int((known or TaskChange.objects.create(task_id=task, **fields)).pk)
 
 
 def is_server_error(answer: HttpResponseBase) -> bool:

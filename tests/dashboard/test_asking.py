@@ -8,6 +8,7 @@ from django.contrib import messages
 
 from sisy.dashboard.pages import PAGES
 from sisy.dashboard.pages.page import Page
+from sisy.models import TaskChange
 from sisy.reports.filters import MAX_LENGTH
 from tests.admin.people import browser_of_superuser
 from tests.support.moments import MINUTE, NOON
@@ -64,12 +65,16 @@ ASKED = [(page, name) for page, (_, cls) in SHOWING.items() for name in cls.asks
 @pytest.fixture
 def site():
     task = scheduled("0 0 1 1 *", label="sweep")
+    task.queue = "slow"
+    task.save()
     return {"task": task.pk, "run": task.run_now().pk}
 
 
 def address_of(site, page, mount="/sisy/"):
     key = site["run" if page == "run" else "task"]
-    return mount + re.sub("<int:pk>", str(key), SHOWING[page][0])
+    path = re.sub("<int:pk>", str(key), SHOWING[page][0])
+    change = TaskChange.objects.values_list("pk", flat=True).get()
+    return mount + path.replace("<int:change>", str(change))
 
 
 def errors_of(answer):
@@ -81,7 +86,7 @@ def errors_of(answer):
 
 def test_each_parameter_of_each_page_is_tried_here():
     assert set(KNOWN) == set(ASKED)
-    assert {page for page, _ in ASKED} | {"run", "load", "fleet"} == set(SHOWING)
+    assert {page for page, _ in ASKED} | {"run", "load", "fleet", "revert"} == set(SHOWING)
 
 
 @pytest.mark.parametrize("mount", MOUNTS)

@@ -216,6 +216,7 @@ def test_no_field_of_a_task_is_answered_by_a_server_error(site, browser):
         "/sisy/tasks/{}/",
         "/sisy/tasks/{}/backfill/",
         "/sisy/tasks/{}/schedule/",
+        "/sisy/tasks/1/changes/{}/revert/",
         "/sisy/tasks/do/{}/",
         "/sisy/queues/do/{}/",
         "/admin/sisy/task/{}/change/",

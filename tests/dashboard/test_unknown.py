@@ -92,6 +92,7 @@ def test_an_action_of_the_admin_on_rows_that_are_gone_is_an_error(model, name, k
         "/sisy/runs/4711/",
         "/sisy/tasks/4711/backfill/",
         "/sisy/tasks/4711/schedule/",
+        "/sisy/tasks/4711/changes/1/revert/",
         f"/sisy/runs/{'9' * 30}/",
     ],
 )

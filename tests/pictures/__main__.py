@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from sisy.dashboard.pages import PAGES
-from sisy.models import Alert, Run, Task
+from sisy.models import Alert, Run, Task, TaskChange
 from tests.browser.chromium import launch
 from tests.pictures import EXAMPLE
 from tests.processes.http import free_port, page
@@ -68,12 +68,14 @@ def paths(wanted: list[str]) -> dict[str, str]:
     """Return where each page is that somebody looks at."""
     task = Task.objects.get(label="catalogue: import prices")
     run = Run.objects.filter(task=task, state="failed").first()
-    of_task = dict.fromkeys(("task", "backfill", "reschedule"), task.pk)
+    of_task = dict.fromkeys(("task", "backfill", "reschedule", "revert"), task.pk)
+    change = TaskChange.objects.filter(task_id=task.pk, fields__has_key="schedule").first()
     keys = {**of_task, "run": run.pk if run else 0}
     found = {}
     for name, (route, shown) in PAGES.items():
         if "parts" in vars(shown) and (not wanted or name in wanted):
             path = re.sub("<int:pk>", str(keys.get(name)), route)
+            path = path.replace("<int:change>", str(change.pk if change else 0))
             found[name] = f"/{path}{QUERIES.get(name, '')}"
     return found
 

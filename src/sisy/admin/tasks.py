@@ -18,6 +18,8 @@ from sisy.admin.upcoming import upcoming, upcoming_of_form
 from sisy.dashboard.actions import tasks
 from sisy.dashboard.in_admin import AdminDashboard
 from sisy.models import Task
+from sisy.records.authorship import changed_by
+from sisy.records.choices import ChangedBy
 from sisy.records.task_fields import TASK_FIELDS
 from sisy.reports import disclosure, formatting
 from sisy.reports.ledger import key_of
@@ -54,6 +56,10 @@ class TaskAdmin(SisyAdmin):
     @admin.action(description=_("Reset to code"), permissions=["change"])
     def back_to_code(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
         self.tell(request, tasks.back_to_code(request.user, queryset))
+
+    def save_model(self, request: HttpRequest, obj: Task, form: Any, change: bool) -> None:
+        with changed_by(ChangedBy.PERSON, request.user):
+            super().save_model(request, obj, form, change)
 
     def has_pause_permission(self, request: HttpRequest) -> bool:
         return may(request, "sisy.pause_task")

@@ -14,6 +14,7 @@ from sisy.heartbeat.quarantine import past_unreadable
 from sisy.lifecycle import task_state
 from sisy.models import Queue, Task, TaskState
 from sisy.models.queue import RESUMED
+from sisy.records.task_change import STATE_FIELDS, note_ended_pauses, states_of
 from sisy.runtime.log import logger
 
 BATCH = 500  # tasks per pass
@@ -65,11 +66,13 @@ def end_pauses(using: str, now: datetime) -> None:
     """
     with transaction.atomic(using=using):
         paused = Task.objects.using(using).filter(state=TaskState.PAUSED, paused_until__lte=now)
-        ended = paused.order_by("paused_until", "pk").only("label", "paused_until")
+        ended = paused.order_by("paused_until", "pk").only("label", *STATE_FIELDS)
         tasks = list(ended.select_for_update(skip_locked=True)[:BATCH])
         for until in {task.paused_until for task in tasks}:
             pks = [task.pk for task in tasks if task.paused_until == until]
             task_state.pause_ended(until).write(Task.objects.using(using).filter(pk__in=pks))
+        before = [(task.pk, states_of(vars(task))) for task in tasks]
+        note_ended_pauses(using, before, task_state.UNPAUSED, now)
     for task in tasks:
         logger.info("Resumed %s: it was paused until %s", task, task.paused_until)
     queues = Queue.objects.using(using).paused().filter(paused_until__lte=now)

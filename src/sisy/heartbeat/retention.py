@@ -10,6 +10,7 @@ from django.db.models.functions import Coalesce
 
 from sisy import conf
 from sisy.heartbeat import entry_check
+from sisy.heartbeat.change_retention import ChangeRounds
 from sisy.heartbeat.ledger_walk import Walk
 from sisy.heartbeat.output_retention import OutputRounds
 from sisy.models import Attempt, Process, Run, Task, TraceContext
@@ -45,6 +46,7 @@ class Rounds:
         self._walk = Walk(using)
         self._began: datetime | None = None
         self.output = OutputRounds(using)
+        self.changes = ChangeRounds(using)
 
     @property
     def is_behind(self) -> bool:

@@ -99,7 +99,9 @@ def tick(
         pruned=pruned,
     )
     if is_thorough:
-        (rounds or retention.Rounds(using)).output.prune(now)
+        rounds = rounds or retention.Rounds(using)
+        rounds.output.prune(now)
+        rounds.changes.prune()
     return _thorough(made, using) if is_thorough else made
 
 

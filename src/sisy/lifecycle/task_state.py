@@ -32,6 +32,13 @@ from sisy.records.task import TaskRecord, check_new
 from sisy.records.task_fields import SCHEDULER_FIELDS
 from sisy.runtime import signal_dispatch
 
+UNPAUSED: Mapping[str, Any] = {
+    "state": TaskState.ACTIVE.value,
+    "state_reason": "",
+    "paused_until": None,
+}
+"""The columns that a pause changes, as JSON, of a task that is not paused."""
+
 RESET_BY_INSERTION = SCHEDULER_FIELDS - {"state"}
 
 

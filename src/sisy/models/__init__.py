@@ -12,6 +12,7 @@ from sisy.models.trace_context import TraceContext as TraceContext
 from sisy.records.choices import Event, Missed, OnLost, Origin, Overlap, Role, RunState, TaskState
 from sisy.records.run_output import RunOutput
 from sisy.records.small_tables import QueuedRun, RunningRun, TroubledRun
+from sisy.records.task_change import TaskChange as TaskChange
 
 __all__ = [
     "Alert",

@@ -102,7 +102,12 @@ def overrides_of(task: "Task", declaration: Mapping[str, Any]) -> list[Override]
 
 def in_json(task: "Task") -> dict[str, Any]:
     """Return the owner's fields of a task by name, as JSON values."""
-    return {name: _in_json(_field(task, name), getattr(task, name)) for name in OWNER_FIELDS}
+    return {name: json_of(task, name, getattr(task, name)) for name in OWNER_FIELDS}
+
+
+def json_of(task: "Task", name: str, value: Any) -> Any:
+    """Return the value of a field as a JSON value."""
+    return _in_json(_field(task, name), value)
 
 
 def give(task: "Task", values: Mapping[str, Any]) -> None:

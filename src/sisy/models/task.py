@@ -13,6 +13,7 @@ from sisy import clock
 from sisy.callables import Callee, target_of
 from sisy.lifecycle import task_state
 from sisy.lifecycle.withdraw import withdraw, withdraw_outdated
+from sisy.models import change_records
 from sisy.models.declared import FollowsCode
 from sisy.models.run import Run
 from sisy.models.task_queries import CHANGED, TaskManager, prepare_deletion
@@ -168,6 +169,7 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
             if is_timed := self._changes_timing(named, changed, using):
                 now = clock.now(using)
                 settle_overdue(using, Task.objects.using(using).filter(pk=self.pk), now, CHANGED)
+            before = change_records.values_before(self, named, using)
             cleared = frozenset(CLEARED_BY[name] for name in named & CLEARED_BY.keys())
             reset(self, cleared)
             super().save(force_update=force_update, using=using, update_fields=named | cleared)
@@ -184,6 +186,7 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
                 self.target_error = ""  # the new target was checked above
                 Task.objects.using(using).filter(pk=self.pk).update(target_error="")
                 activation.revive(self, using, clock.now(using))
+            change_records.record(self, before, using)
             self.remember(named, Write(connections[using]))
 
     def _changes_timing(self, named: frozenset[str], changed: frozenset[str], using: str) -> bool:

@@ -17,6 +17,7 @@ from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
 from sisy.records.dirty_fields import Write
 from sisy.records.small_tables import QueuedRun, RunningRun
+from sisy.records.task_change import TaskChange
 from sisy.records.task_fields import CLEARED_BY, SHAPING_FIELDS, TARGET_FIELDS, TIMING_FIELDS
 from sisy.records.twins import manager_from, twin
 from sisy.runtime.compat import can_delete_bare
@@ -217,6 +218,7 @@ def prepare_deletion(tasks: TaskQuerySet) -> list[int]:
         live = Run.objects.using(using).live_of(pks[start : start + BATCH])
         live.lock()
         cancel_queued(live, TASK_DELETED, now)
+        TaskChange.objects.using(using).filter(task_id__in=pks[start : start + BATCH]).delete()
     tell_changed(tasks.model, using)
     return pks
 

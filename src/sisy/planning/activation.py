@@ -15,6 +15,7 @@ from sisy.planning import timing
 from sisy.planning.overdue import settle_overdue
 from sisy.records.choices import TaskState
 from sisy.records.task import TaskRecord
+from sisy.records.task_change import STATE_FIELDS, note_change, states_of
 from sisy.records.validators import future_moment
 from sisy.store import locking
 from sisy.store.bulk import Update, insert_many, update_rows
@@ -141,6 +142,7 @@ def pause(task: TaskRecord, using: str, reason: str, until: datetime | None = No
         was_active = bool(paused.write(this.filter(state=TaskState.ACTIVE)))
         withdraw(type(task)._default_manager.using(using), [task.pk], now)
         if was_active:
+            note_change(using, task.pk, task_state.UNPAUSED, states_of(paused.columns), now)
             task_state.tell_changed(type(task), using)
     if was_active:
         paused.note([task])
@@ -152,10 +154,15 @@ def resume(task: TaskRecord, using: str) -> bool:
     with transaction.atomic(using=using):
         tasks = type(task)._default_manager.using(using)
         resumable = tasks.filter(pk=task.pk, state__in=[TaskState.PAUSED, TaskState.BROKEN])
-        if not task_state.active().write(resumable):
+        before = resumable.select_for_update().values(*STATE_FIELDS).first()
+        if before is None:
             return False
-        # The update has locked the task, and may have waited.
-        reschedule(task, using, clock.now(using))
+        task_state.active().write(resumable)
+        # The clock is read after the lock, which may have waited.
+        now = clock.now(using)
+        reschedule(task, using, now)
+        after = {name: getattr(task, name) for name in STATE_FIELDS}
+        note_change(using, task.pk, states_of(before), states_of(after), now)
     return True
 
 

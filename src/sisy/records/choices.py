@@ -49,6 +49,21 @@ TROUBLE_STATES = tuple(
 """The states that few runs reach, and that people search for."""
 
 
+class ChangedBy(models.TextChoices):
+    """The kind of author of a change of a task."""
+
+    PERSON = "person", _("a person")
+    """A user of the dashboard or the admin."""
+    COMMAND = "command", _("a command")
+    """A person who called a command of Sisy, such as ``sisy_tasks``."""
+    DECLARATION = "declaration", _("the declaration in code")
+    """The sync of declared tasks, which ``migrate`` runs at each deploy."""
+    HEARTBEAT = "heartbeat", _("the end of the pause")
+    """A heartbeat, which resumes a task when its pause ends."""
+    CODE = "code", _("code")
+    """Any other code of the project, such as a view, a shell or a run."""
+
+
 class Origin(models.TextChoices):
     """The source of a run."""
 

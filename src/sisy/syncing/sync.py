@@ -13,6 +13,8 @@ from sisy.models import Task, TaskState
 from sisy.models.declared import Override, give, in_json, overrides_of
 from sisy.planning import activation, timing
 from sisy.planning.declarations import Declaration
+from sisy.records.authorship import changed_by
+from sisy.records.choices import ChangedBy
 from sisy.records.task import check_columns
 from sisy.records.task_fields import OWNER_FIELDS
 from sisy.syncing.discovery import Discovered
@@ -77,7 +79,10 @@ def sync(using: str, found: Discovered, now: datetime, *, is_rehearsal: bool = F
     Args:
         is_rehearsal: whether to roll all changes back, and only return them.
     """
-    with transaction.atomic(using=using) if is_rehearsal else nullcontext():
+    with (
+        transaction.atomic(using=using) if is_rehearsal else nullcontext(),
+        changed_by(ChangedBy.DECLARATION),
+    ):
         changes = [_reconciled(using, each, now) for each in found.declarations]
         names = {each.name for each in found.declarations}
         changes += [

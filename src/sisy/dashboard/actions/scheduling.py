@@ -8,6 +8,8 @@ from django.utils.translation import gettext
 
 from sisy.dashboard.actions.result import Result, done, note, refusal
 from sisy.models import Task
+from sisy.records.authorship import changed_by
+from sisy.records.choices import ChangedBy
 
 
 def set_schedule(user: Any, task: Task, schedule: str, timezone: str) -> Iterator[Result]:
@@ -19,7 +21,8 @@ def set_schedule(user: Any, task: Task, schedule: str, timezone: str) -> Iterato
         yield done(gettext("Nothing to change: the task already has this schedule."), 0)
         return
     try:
-        task.save()
+        with changed_by(ChangedBy.PERSON, user):
+            task.save()
     except ValueError as error:
         yield Result(refusal(error), messages.ERROR)
         return

@@ -12,6 +12,8 @@ from sisy.dashboard.actions.cancelling import counted, told
 from sisy.dashboard.actions.result import Result, done, note, refusal, submitted
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.models import Run, RunState, Task, TaskState
+from sisy.records.authorship import changed_by
+from sisy.records.choices import ChangedBy
 from sisy.reports import formatting
 
 Tasks = Iterable[Task]
@@ -38,7 +40,8 @@ def pause(
     why = gettext("Paused by %s.") % user
     if reason:
         why = gettext("%(reason)s (paused by %(user)s)") % {"reason": reason, "user": user}
-    paused = [task for task in tasks if task.pause(why, until)]
+    with changed_by(ChangedBy.PERSON, user):
+        paused = [task for task in tasks if task.pause(why, until)]
     end = f" until {until.isoformat(timespec='seconds')}" if until else ""
     for task in paused:
         note(user, task, f"Paused{end}: {reason}" if reason else f"Paused{end}.")
@@ -53,7 +56,8 @@ def pause(
 
 def resume(user: Any, tasks: Tasks) -> Iterator[Result]:
     """Resume each paused or broken task."""
-    resumed = [task for task in tasks if task.resume()]
+    with changed_by(ChangedBy.PERSON, user):
+        resumed = [task for task in tasks if task.resume()]
     for task in resumed:
         note(user, task, "Resumed.")
     broken = [task for task in resumed if task.state == TaskState.BROKEN]
@@ -71,7 +75,8 @@ def back_to_code(user: Any, tasks: Tasks) -> Iterator[Result]:
     count = 0
     for task in tasks:
         try:
-            fields = task.back_to_code() if task.declaration is not None else []
+            with changed_by(ChangedBy.PERSON, user):
+                fields = task.back_to_code() if task.declaration is not None else []
         except ValueError as error:
             yield Result(f"{task}: {refusal(error)}", messages.ERROR)
             continue

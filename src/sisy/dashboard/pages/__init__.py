@@ -18,6 +18,7 @@ from sisy.dashboard.pages.load import LoadPage
 from sisy.dashboard.pages.matching import MatchingPage
 from sisy.dashboard.pages.overview import OverviewPage
 from sisy.dashboard.pages.reschedule import ReschedulePage
+from sisy.dashboard.pages.revert import RevertPage
 from sisy.dashboard.pages.run import RunPage
 from sisy.dashboard.pages.runs import RunsPage
 from sisy.dashboard.pages.task import TaskPage
@@ -29,6 +30,7 @@ PAGES: dict[str, tuple[str, Any]] = {
     "task": ("tasks/<int:pk>/", TaskPage),
     "backfill": ("tasks/<int:pk>/backfill/", BackfillPage),
     "reschedule": ("tasks/<int:pk>/schedule/", ReschedulePage),
+    "revert": ("tasks/<int:pk>/changes/<int:change>/revert/", RevertPage),
     "runs": ("runs/", RunsPage),
     "run": ("runs/<int:pk>/", RunPage),
     "act_on_matching": ("runs/matching/<str:verb>/", MatchingPage),

@@ -18,13 +18,16 @@ from sisy.dashboard.parameters import a_key
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
 from sisy.records.small_tables import QueuedRun, planned_ahead
+from sisy.records.task_change import MAX_KEPT
 from sisy.reports.errors import error_groups
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import key_of, page_of
 from sisy.reports.output import progress_of
+from sisy.reports.task_changes import changes_of_task
 
 MAX_RUNS_CHARTED = 300  # runs
 MAX_OCCURRENCES_SHOWN = 10
+MAX_CHANGES_SHOWN = 5  # the older ones are folded
 MAX_LOG_LINES = 10  # entries of the admin's log
 
 
@@ -139,6 +142,18 @@ def build_errors(page_request: PageRequest) -> dict[str, Any]:
     }
 
 
+def build_changes(page_request: PageRequest) -> dict[str, Any]:
+    task = task_of(page_request)
+    found = changes_of_task(page_request.using, task, page_request.may)
+    return {
+        "task": task,
+        "changes": found[:MAX_CHANGES_SHOWN],
+        "older": found[MAX_CHANGES_SHOWN:],
+        "is_complete": len(found) < MAX_KEPT,
+        "may_revert": page_request.may("change_task") and not task.runs_once,
+    }
+
+
 def build_ledger(page_request: PageRequest) -> dict[str, Any]:
     runs = Run.objects.using(page_request.using).filter(task=task_of(page_request))
     before = key_of(page_request.asked.get("before", ""))
@@ -168,6 +183,7 @@ TaskPage.parts = (
     Part(name="coming", build=build_coming),
     Part(name="about", build=build_about, stale_on=(BEAT,)),
     Part(name="errors", build=build_errors, stale_on=(RUNS,)),
+    Part(name="changes", build=build_changes, stale_on=(BEAT,)),
     Part(name="ledger", build=build_ledger, stale_on=(RUNS, OUTPUT, BEAT)),
     Part(name="log", build=build_log, stale_on=(BEAT,)),
 )

@@ -16,9 +16,11 @@ from sisy.lifecycle.cancel import cancel_or_request
 from sisy.management import arguments, lookup
 from sisy.management.arguments import whole
 from sisy.management.table import state
-from sisy.management.verbs import VerbCommand, add_number
+from sisy.management.verbs import VerbCommand, add_number, who
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
+from sisy.records.authorship import changed_by
+from sisy.records.choices import ChangedBy
 from sisy.records.task_fields import SHOWN_FIELDS
 from sisy.reports.explain import why, why_run, why_task
 from sisy.reports.formatting import in_zone, zone_named
@@ -160,7 +162,8 @@ class Command(VerbCommand):
     def do_pause(self, task: Task, *, reason: str, until: datetime | None, **options: Any) -> None:
         end = lookup.in_zone(until, task.timezone) if until is not None else None
         try:
-            is_paused = task.pause(reason, end)
+            with changed_by(ChangedBy.COMMAND, who("")):
+                is_paused = task.pause(reason, end)
         except ValueError as error:
             raise CommandError(str(error)) from error
         if not is_paused:
@@ -173,7 +176,9 @@ class Command(VerbCommand):
         )
 
     def do_resume(self, task: Task, **options: Any) -> None:
-        if not task.resume():
+        with changed_by(ChangedBy.COMMAND, who("")):
+            is_resumed = task.resume()
+        if not is_resumed:
             raise CommandError(f"Cannot resume {task}: it is {task.get_state_display()}.")
         if task.state == TaskState.BROKEN:
             raise CommandError(f"Cannot resume {task}: {task.state_reason}")
