@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from sisy.models import Process, Role, Run, RunState, Task
 from sisy.records.choices import FAILED_STATES, TROUBLE_STATES
 from sisy.records.small_tables import QueuedRun
-from sisy.reports import by_state, errors, fleet, walk
+from sisy.reports import by_state, errors, fleet, task_errors, walk
 from sisy.reports.alerts import find_alerts
 from sisy.reports.alerts.alert import DEFAULT
 from sisy.reports.alerts.health import health
@@ -160,10 +160,10 @@ def test_recent_failures_are_those_of_the_whole_ledger(site):
 
 
 def test_the_errors_of_a_task_are_those_of_its_newest_failures(site, monkeypatch):
-    monkeypatch.setattr(errors, "MAX_RUNS_READ", 5)
+    monkeypatch.setattr(task_errors, "MAX_RUNS_READ", 5)
     for task in site:
         failed = [run for run in in_python(task_id=task.pk) if run.state in FAILED_STATES][:5]
-        groups = errors.error_groups("default", task)
+        groups = task_errors.errors_of("default", task, NOON).groups
         assert sum(group.count for group in groups) == len(failed)
         assert {group.newest.pk for group in groups} <= {run.pk for run in failed}
 

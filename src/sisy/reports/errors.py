@@ -1,4 +1,4 @@
-"""The tasks with failed or missed runs in the last 24 hours, and the errors of one task.
+"""The tasks with failed or missed runs in the last 24 hours.
 
 The database counts the failed and missed runs of the last 24 hours, so that their numbers are
 exact at any size. Successful runs of a task are counted if they were planned at most an hour
@@ -12,11 +12,11 @@ from typing import Any
 
 from django.db.models import Case, CharField, Count, F, Max, Min, Q, Sum, Value, When
 
-from sisy.models import Origin, Run, RunState, Task
+from sisy.models import Origin, Run, RunState
 from sisy.models.run import RunQuerySet
 from sisy.records.choices import FAILED_STATES, LIVE_STATES
 from sisy.records.small_tables import TroubledRun
-from sisy.reports.by_state import NewestRuns, keys_of, troubled
+from sisy.reports.by_state import NewestRuns
 from sisy.reports.ledger import newest_runs
 from sisy.store.reports import key_at
 from sisy.store.run_queries import has_task
@@ -24,7 +24,6 @@ from sisy.store.run_queries import has_task
 LATELY = timedelta(hours=24)
 MAX_GROUPS_SHOWN = 20
 MAX_DURATION_COUNTED = timedelta(hours=1)  # between a run's planning and its end
-MAX_RUNS_READ = 500  # failed runs of a task, the newest ones
 
 # The task of a run of run_once() or django.tasks is deleted some time after its run.
 _OF_A_TASK = Q(has_task(Run)) & ~Q(origin__in=(Origin.ONCE, Origin.ENQUEUED))
@@ -166,33 +165,3 @@ def _recovered(using: str, tasks: Collection[int]) -> set[int | None]:
     for run in newest_runs(using, tasks, 3).exclude(state__in=LIVE_STATES).only("task", "state"):
         latest.setdefault(run.task_id, run.state)
     return {task for task, state in latest.items() if state == RunState.SUCCEEDED}
-
-
-@dataclass(slots=True, kw_only=True)
-class ErrorGroup:
-    """One kind of error, with the runs that ended with it."""
-
-    words: str
-    count: int
-    first: datetime | None
-    newest: Run
-
-
-def error_groups(using: str, task: Task) -> list[ErrorGroup]:
-    """Return the errors of the newest runs that failed, the most frequent ones first."""
-    keys = keys_of(troubled(using, FAILED_STATES, [task.pk]), MAX_RUNS_READ)
-    runs = Run.objects.using(using).filter(pk__in=keys, state__in=FAILED_STATES).order_by("-pk")
-    found: dict[str, ErrorGroup] = {}
-    for run in runs.defer("payload", "result"):
-        words = _last_line(run)
-        if words in found:
-            found[words].count += 1
-            found[words].first = run.finished_at
-        else:
-            found[words] = ErrorGroup(words=words, count=1, first=run.finished_at, newest=run)
-    return sorted(found.values(), key=lambda group: -group.count)
-
-
-def _last_line(run: Run) -> str:
-    lines = run.error.strip().splitlines()
-    return (lines[-1] if lines else run.reason)[:300] or str(run.get_state_display())

@@ -19,11 +19,11 @@ from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
 from sisy.records.small_tables import QueuedRun, planned_ahead
 from sisy.records.task_change import MAX_KEPT
-from sisy.reports.errors import error_groups
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import key_of, page_of
 from sisy.reports.output import progress_of
 from sisy.reports.task_changes import changes_of_task
+from sisy.reports.task_errors import errors_of
 
 MAX_RUNS_CHARTED = 300  # runs
 MAX_OCCURRENCES_SHOWN = 10
@@ -135,11 +135,10 @@ def build_about(page_request: PageRequest) -> dict[str, Any]:
 
 
 def build_errors(page_request: PageRequest) -> dict[str, Any]:
-    may_see = page_request.sees_details
-    return {
-        "may_see": may_see,
-        "error_groups": error_groups(page_request.using, task_of(page_request)) if may_see else [],
-    }
+    if not page_request.sees_details:
+        return {"errors": None}
+    using, task = page_request.using, task_of(page_request)
+    return {"errors": errors_of(using, task, page_request.now)}
 
 
 def build_changes(page_request: PageRequest) -> dict[str, Any]:
