@@ -14,7 +14,17 @@ from operator import attrgetter
 
 from shop import outside
 from sisy.alerting.judge import Judge
-from sisy.models import Attempt, Process, Role, Run, RunOutput, RunState, Task, TaskState
+from sisy.models import (
+    Attempt,
+    Process,
+    Role,
+    Run,
+    RunOutput,
+    RunState,
+    Task,
+    TaskChange,
+    TaskState,
+)
 from sisy.planning.timing import occurrences
 
 SPAN = timedelta(hours=48)
@@ -45,6 +55,7 @@ class History:
     def store(self) -> None:
         """Store the runs of all tasks."""
         Task.objects.update(created_at=self._now - SPAN)
+        self._change_the_import()
         runs = [run for task in Task.objects.all() for run in self._runs_of(task)]
         self._let_invoices_wait(runs)
         runs.sort(key=attrgetter("planned_at"))
@@ -56,6 +67,21 @@ class History:
             )
             runs = [run for run in runs if run.planned_at >= moment]
             Judge("default").go_on(moment, may_judge=True)
+
+    def _change_the_import(self) -> None:
+        """Store who has changed the import of prices: a person, and then the deploy."""
+        retries = {"max_attempts": [1, 2], "retry_delay": ["00:00:10", "00:00:20"]}
+        for moment, kind, name, fields in (
+            (self._now - 0.9 * SPAN, "person", "ann", {"schedule": ["0 * * * *", "*/10 * * * *"]}),
+            (self.deployed, "declaration", "", retries),
+        ):
+            TaskChange.objects.create(
+                task_id=Task.objects.get(label=IMPORT).pk,
+                changed_at=moment,
+                kind=kind,
+                by=name,
+                fields=fields,
+            )
 
     def _worker(self, start: datetime, end: datetime) -> Process:
         """Store a worker that has ended."""

@@ -72,18 +72,19 @@ def _shown(change: TaskChange, may: May) -> ShownChange:
 
 def _who(change: TaskChange) -> str:
     if change.kind == ChangedBy.PERSON:
-        return change.by
+        return str(change.by)
     if change.kind == ChangedBy.COMMAND:
         return gettext("%s, by a command") % change.by
-    return {
+    known: dict[str, str] = {
         ChangedBy.DECLARATION: gettext("Declaration in code"),
         ChangedBy.HEARTBEAT: gettext("End of the pause"),
-    }.get(ChangedBy(change.kind), gettext("Code"))
+    }
+    return known.get(change.kind) or gettext("Code")
 
 
 def _state_in_words(fields: Mapping[str, Any]) -> str:
     state = fields["state"][1]
-    reason = (fields.get("state_reason") or ["", ""])[1]
+    reason = str((fields.get("state_reason") or ["", ""])[1])
     if state == TaskState.PAUSED:
         until = (fields.get("paused_until") or [None, None])[1]
         words = gettext("Paused")
