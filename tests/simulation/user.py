@@ -138,8 +138,16 @@ class User:
                 (self._cancel_queued, 0.5),
             )
             deed = draw.choices([one for one, _ in deeds], [weight for _, weight in deeds])[0]
-            deed(self._first_due(mine) if draw.random() < 0.8 else draw.choice(mine))
+            deed(self._soon_due(mine) if draw.random() < 0.8 else draw.choice(mine))
         self._plan_next()
+
+    def _soon_due(self, stories: list[Story]) -> Story:
+        """Return one that is planned ahead, or else the one over which a heartbeat bends."""
+        pks = [story.pk for story in stories]
+        ahead = QueuedRun.objects.filter(planned_ahead(self._world.now), task_id__in=pks)
+        planned = set(ahead.values_list("task_id", flat=True))
+        found = [story for story in stories if story.pk in planned]
+        return self._world.random.choice(found) if found else self._first_due(stories)
 
     def _first_due(self, stories: list[Story]) -> Story:
         """Return the one over which a heartbeat bends just now, or soon will."""
