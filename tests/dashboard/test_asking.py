@@ -34,6 +34,8 @@ KNOWN = {
     ("tasks", "queue"): ("default", "nowhere"),
     ("tasks", "target"): ("a.b", "x" * MAX_LENGTH),
     ("tasks", "sort"): ("label", "next_run", "last_run"),
+    ("tasks", "group"): ("app", "queue", "prefix"),
+    ("tasks", "only"): ("default", "x" * MAX_LENGTH),
     ("tasks", "after"): ("sweep|7", "|7"),
     ("task", "before"): ("7",),
     ("backfill", "start"): ("2026-05-03",),
@@ -58,7 +60,7 @@ KNOWN = {
 }
 """Each parameter of each page, with values that it knows."""
 
-ANY_TEXT = {"search", "queue", "target", "label", "function", "worker", "text"}
+ANY_TEXT = {"search", "queue", "target", "label", "function", "worker", "text", "only"}
 ASKED = [(page, name) for page, (_, cls) in SHOWING.items() for name in cls.asks]
 
 

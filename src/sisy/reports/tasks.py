@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+from urllib.parse import quote, unquote
 
 from django.db.models import F, Q, QuerySet
 
 from sisy.models import Task, TaskState
 from sisy.reports.filters import Filter
 from sisy.reports.ledger import key_of
+from sisy.reports.task_groups import KEYS, TaskGroup, groups_of, in_trouble, with_group
 from sisy.schedules import calendar
 
 PAGE_LIMIT = 50
@@ -19,75 +22,135 @@ NEEDS_ATTENTION = "attention"
 class TaskFilter(Filter):
     """The filters and the order of a list of tasks."""
 
-    choices = {"state": [*TaskState.values, NEEDS_ATTENTION], "sort": list(SORTS)}
+    choices = {
+        "state": [*TaskState.values, NEEDS_ATTENTION],
+        "sort": list(SORTS),
+        "group": list(KEYS),
+    }
 
     search: str = ""
     state: str = ""
     queue: str = ""
     target: str = ""
     sort: str = "label"
+    group: str = ""
+    only: str = ""
 
     @property
     def is_anything(self) -> bool:
-        return not (self.search or self.state or self.queue or self.target)
+        return not (self.search or self.state or self.queue or self.target or self.only)
+
+    @property
+    def is_grouped(self) -> bool:
+        return self.group in KEYS
 
 
-def find(using: str, filters: TaskFilter, after: str = "") -> tuple[list[Task], str]:
-    """Return a page of tasks, and the ``after`` of the next page; empty if this is the last.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The position of a task in the list, after which a page begins."""
+
+    group: str
+    value: str | datetime
+    pk: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPage:
+    """A page of the list.
+
+    Attributes:
+        groups: its groups, and those behind it; empty if the list is not grouped.
+        next: the ``after`` of the next page; empty if this is the last one.
+    """
+
+    tasks: list[Task]
+    groups: list[TaskGroup]
+    next: str
+
+
+def find(using: str, filters: TaskFilter, after: str = "") -> TaskPage:
+    """Return a page of tasks.
 
     Args:
-        after: what the previous page returned.
+        after: the ``next`` of the previous page.
     """
     # An unknown order falls back to the default one: it does not change which tasks are found.
     column = SORTS.get(filters.sort, SORTS["label"])
-    tasks = _filtered(Task.objects.using(using), filters)
+    matching = _filtered(using, filters)
     is_latest_first = column == "last_run"
     by = F(column).desc(nulls_last=True) if is_latest_first else F(column).asc(nulls_last=True)
-    if place := place_of(after, filters.sort):
-        tasks = tasks.filter(_behind(column, *place, is_latest_first))
-    found = list(tasks.order_by(by, "pk")[: PAGE_LIMIT + 1])
-    if len(found) <= PAGE_LIMIT:
-        return found, ""
-    last = found[PAGE_LIMIT - 1]
-    value = getattr(last, column)
+    order = [F("group_key").asc(), by] if filters.is_grouped else [by]
+    tasks, place = matching, place_of(after, filters)
+    if place is not None:
+        tasks = tasks.filter(_behind(column, place, is_latest_first, filters.is_grouped))
+    found = list(tasks.order_by(*order, "pk")[: PAGE_LIMIT + 1])
+    shown = found[:PAGE_LIMIT]
+    groups = (
+        groups_of(using, matching, shown, is_first_page=place is None)
+        if filters.is_grouped
+        else []
+    )
+    is_last = len(found) <= PAGE_LIMIT
+    return TaskPage(
+        tasks=shown, groups=groups, next="" if is_last else _place_in_words(shown[-1], filters)
+    )
+
+
+def _place_in_words(task: Any, filters: TaskFilter) -> str:
+    value = getattr(task, SORTS.get(filters.sort, SORTS["label"]))
     text = value.isoformat() if isinstance(value, datetime) else (value or "")
-    return found[:PAGE_LIMIT], f"{text}|{last.pk}"
+    group = f"{quote(task.group_key, safe='')}|" if filters.is_grouped else ""
+    return f"{group}{text}|{task.pk}"
 
 
-def _filtered(tasks: "QuerySet[Task]", filters: TaskFilter) -> "QuerySet[Task]":
+def _filtered(using: str, filters: TaskFilter) -> QuerySet[Any]:
+    tasks: QuerySet[Any] = Task.objects.using(using)
     if filters.search:
         tasks = tasks.filter(
             Q(label__icontains=filters.search) | Q(target_path__icontains=filters.search)
         )
     if filters.state == NEEDS_ATTENTION:
-        tasks = tasks.filter(Q(state=TaskState.BROKEN) | ~Q(target_error=""))
+        tasks = tasks.filter(in_trouble(using))
     elif filters.state:
         tasks = tasks.filter(state=filters.state)
     if filters.queue:
         tasks = tasks.filter(queue=filters.queue)
     if filters.target:
         tasks = tasks.filter(target_path=filters.target)
+    if filters.is_grouped:
+        tasks = with_group(tasks, filters.group)
+    if filters.only:
+        tasks = tasks.filter(group_key=filters.only) if filters.is_grouped else tasks.none()
     return tasks
 
 
-def place_of(after: str, sort: str) -> tuple[str | datetime, int] | None:
-    """Return the value and the key after which a page begins; None if ``after`` is not valid."""
+def place_of(after: str, filters: TaskFilter) -> Place | None:
+    """Return the position after which a page begins; None if ``after`` is not valid."""
     text, _, key = after.rpartition("|")
     if (pk := key_of(key)) is None:
         return None
-    if not text or SORTS.get(sort, SORTS["label"]) == "label":
-        return text, pk
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (moment, pk) if moment.tzinfo and calendar.is_within(moment) else None
+    group, _, text = text.partition("|") if filters.is_grouped else ("", "", text)
+    value: str | datetime = text
+    if text and SORTS.get(filters.sort, SORTS["label"]) != "label":
+        try:
+            value = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        if not (value.tzinfo and calendar.is_within(value)):
+            return None
+    return Place(group=unquote(group), value=value, pk=pk)
 
 
-def _behind(column: str, value: str | datetime, pk: int, is_latest_first: bool) -> Q:
-    """Return the condition for tasks that come after a value and a key."""
-    if not value:
-        return Q(**{f"{column}__isnull": True}, pk__gt=pk)
-    further = "lt" if is_latest_first else "gt"
-    behind = Q(**{f"{column}__{further}": value}) | Q(**{column: value}, pk__gt=pk)
-    return behind | Q(**{f"{column}__isnull": True}) if column != "label" else behind
+def _behind(column: str, place: Place, is_latest_first: bool, is_grouped: bool) -> Q:
+    """Return the condition for tasks that come after a place."""
+    if not place.value:
+        behind = Q(**{f"{column}__isnull": True}, pk__gt=place.pk)
+    else:
+        further = "lt" if is_latest_first else "gt"
+        behind = Q(**{f"{column}__{further}": place.value})
+        behind |= Q(**{column: place.value}, pk__gt=place.pk)
+        if column != "label":
+            behind |= Q(**{f"{column}__isnull": True})
+    if not is_grouped:
+        return behind
+    return Q(group_key__gt=place.group) | Q(group_key=place.group) & behind

@@ -1,6 +1,6 @@
 """The page of all tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,22 +13,38 @@ from sisy.dashboard.pages.page import Page, Part
 from sisy.dashboard.parameters import of_filter
 from sisy.models import Task, TaskState
 from sisy.reports.squares import LatestRuns, latest_runs
+from sisy.reports.task_groups import TaskGroup, kinds_of_open_alerts
 from sisy.reports.tasks import NEEDS_ATTENTION, TaskFilter, find, place_of
 
 MAX_QUEUES_OFFERED = 100  # queues in the filter
+GROUPINGS = (("app", _("app")), ("queue", _("queue")), ("prefix", _("prefix of the label")))
+WITHOUT_GROUP = {"app": _("Outside of the apps"), "queue": "", "prefix": _("No prefix")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A task with its latest runs."""
+    """A task with its latest runs and the kinds of its open alerts."""
 
     task: Task
     latest: LatestRuns
+    alerts: Collection[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A group of tasks with their rows; a group of another page has none."""
+
+    group: TaskGroup
+    rows: list[Row]
+    name: Any
+    address: str
+    """The address of the list of this group; empty for the tasks without a group."""
+    problems_address: str
 
 
 def a_place(text: str, asked: Mapping[str, str]) -> str:
     """Check the position of a page in the list, which the previous page's link contains."""
-    if place_of(text, asked.get("sort", "")) is None:
+    if place_of(text, TaskFilter.of(asked)) is None:
         return gettext("Use the page links instead.")
     return ""
 
@@ -52,6 +68,7 @@ class TasksPage(Page):
                 ("next_run", _("next run")),
                 ("last_run", _("latest run")),
             ],
+            "groupings": GROUPINGS,
             "add_address": page_request.admin_address("sisy_task_add")
             if page_request.may("add_task")
             else "",
@@ -66,15 +83,31 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
     filters = TaskFilter.of(page_request.asked)
     after = page_request.asked.get("after", "")
     using, now, in_full = page_request.using, page_request.now, page_request.sees_details
-    tasks, behind = find(using, filters, after)
-    latest = latest_runs(using, tasks, now, in_full=in_full)
+    found = find(using, filters, after)
+    latest = latest_runs(using, found.tasks, now, in_full=in_full)
+    kinds = kinds_of_open_alerts(using, list(latest))
+    rows = {
+        task.pk: Row(task=task, latest=latest[task.pk], alerts=kinds.get(task.pk, ()))
+        for task in found.tasks
+    }
     return {
-        "rows": [Row(task=task, latest=latest[task.pk]) for task in tasks],
+        "rows": list(rows.values()),
+        "sections": [
+            Section(
+                group=group,
+                rows=[rows[task.pk] for task in group.tasks],
+                name=group.key or WITHOUT_GROUP[filters.group],
+                address=f"?{filters.query(only=group.key)}" if group.key else "",
+                problems_address=f"?{filters.query(only=group.key, state=NEEDS_ATTENTION)}",
+            )
+            for group in found.groups
+        ],
+        "all_groups": f"?{filters.query(only='')}" if filters.only else "",
         "drawn": latest.values(),
         "filters": filters,
         "default_zone": timezone.get_default_timezone_name(),
         "first": f"?{filters.query()}" if after else "",
-        "next": f"?{filters.query(after=behind)}" if behind else "",
+        "next": f"?{filters.query(after=found.next)}" if found.next else "",
     }
 
 

@@ -235,10 +235,10 @@ function tell() {
   }
 }
 
-// A checkbox that selects all checkboxes of a name in its form.
+// A checkbox that selects all checkboxes of a name in its group, or in its form.
 document.addEventListener("change", ({ target }) => {
   if (!target.dataset.sisyAll) return;
-  for (const box of target.form.querySelectorAll(`[name="${target.dataset.sisyAll}"]`)) box.checked = target.checked;
+  for (const box of (target.closest("details") ?? target.form).querySelectorAll(`[name="${target.dataset.sisyAll}"]`)) box.checked = target.checked;
 });
 
 // A form whose results are on the same page, and follow the input.
