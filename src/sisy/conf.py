@@ -112,6 +112,9 @@ class Settings:
     alerts: Sequence[Any] | Mapping[str, Any] = dataclasses.field(default=("email",), repr=False)
     """The channels for messages about alerts, as a list or by name. Empty turns them off."""
 
+    version: str | None = None
+    """The version of your project, up to 100 characters. By default, its processes show Sisy's."""
+
     site_url: str = ""
     """The address of your site, such as ``https://example.com``, for links in messages."""
 

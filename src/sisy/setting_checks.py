@@ -13,6 +13,7 @@ PREFIX = "SISY_"
 
 OWN_ENGINE = "sisy"
 MAX_ENGINE_LENGTH = 60
+MAX_VERSION_LENGTH = 100
 CAPTURE_ALL, CAPTURE_LOGS, CAPTURE_OFF = CAPTURE = ("all", "logs", "off")
 SHORTEST_TOKEN = 16
 TOKEN = re.compile(rf"[!-~]{{{SHORTEST_TOKEN},500}}")
@@ -90,6 +91,15 @@ def _site_url(name: str, value: Any) -> str:
     return matching(name, value, re.compile(pattern), expected).rstrip("/")
 
 
+def _version(name: str, value: Any) -> str | None:
+    # The variable of the environment that names it may be unset.
+    if value is None:
+        return None
+    expected = f"a text of up to {MAX_VERSION_LENGTH} characters on one line, or None"
+    pattern = rf"[^\x00-\x1f\x7f]{{0,{MAX_VERSION_LENGTH}}}"
+    return matching(name, value, re.compile(pattern), expected).strip()
+
+
 def _alerts(name: str, value: Any) -> Any:
     channels_of(value, name)
     return value
@@ -121,6 +131,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "monitoring_token": _token,
     "alerts": _alerts,
     "site_url": _site_url,
+    "version": _version,
     "webhook_secret": _token,
 }
 """The functions, by the name of the setting's field. Each returns the value to use."""

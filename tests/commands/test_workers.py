@@ -53,6 +53,16 @@ def test_the_state_of_a_worker_says_whether_it_starts_runs():
     assert "worker 2@web-1 has a problem: no child can start" in said("sisy_workers list")
 
 
+def test_a_deploy_in_progress_is_visible(settings):
+    for pid, version in ((1, "1.3"), (2, "1.4"), (3, "1.4")):
+        settings.SISY_VERSION = version
+        up(pid)
+    Process.objects.filter(pid=1).update(started_at=NOON - MINUTE)
+    text = said("sisy_workers list")
+    assert "Several versions: 2 workers on 1.4, 1 worker on 1.3." in text
+    assert {one["pid"]: one["version"] for one in told("sisy_workers list")}[1] == "1.3"
+
+
 def test_a_site_without_workers_says_how_to_start_one():
     Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=HOUR)
     text = "No workers are running. To start one: manage.py sisy_worker\n"

@@ -73,7 +73,11 @@ class Ledger:
 
     def __init__(self, models):
         self._models = models
-        self.dead = Process.join(Role.WORKER, using="default", now=NOON - HOUR, lease=LEASE)
+        begin = NOON - HOUR
+        self.dead = Process(
+            role=Role.WORKER, host="web-1", pid=1, started_at=begin, lease_until=begin + LEASE
+        )
+        self.dead.pk = self._insert(self.dead)
 
     def store(self, state, on=None, planned_at=NOON - MINUTE, **fields):
         """Store a task with a run in a state, and return the key of the run."""

@@ -188,3 +188,19 @@ def test_each_queue_has_a_channel(settings):
 def test_the_lease_is_a_timedelta(settings):
     settings.SISY_LEASE_SECONDS = 7.5
     assert conf.get_settings().lease == timedelta(seconds=7.5)
+
+
+def test_the_version_may_be_an_unset_variable(settings):
+    settings.SISY_VERSION = None
+    assert conf.get_settings().version is None
+    settings.SISY_VERSION = " 2026.11 (a1b2c3d) "
+    assert conf.get_settings().version == "2026.11 (a1b2c3d)"
+
+
+@pytest.mark.parametrize("value", [14, "two\nlines", "x" * 101])
+def test_a_version_is_a_short_text_on_one_line(settings, value):
+    settings.SISY_VERSION = value
+    with pytest.raises(SettingsError) as caught:
+        conf.get_settings()
+    expected = "a text of up to 100 characters on one line, or None"
+    assert str(caught.value) == f"SISY_VERSION must be {expected}, not {value!r}."

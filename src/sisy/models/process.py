@@ -3,6 +3,7 @@
 import os
 import socket
 from datetime import datetime, timedelta
+from importlib import metadata
 from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 from django.db import models, router
@@ -76,6 +77,15 @@ class Process(models.Model):
     pid = models.PositiveIntegerField(_("process id"))
     queues = models.JSONField(_("queues"), default=list, blank=True)
     slots = models.PositiveIntegerField(_("slots"), default=0)
+    # A worker of the version before may register while a deploy is in progress.
+    version = models.CharField(
+        _("version"),
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("The version of the project that the process executes."),
+    )
     started_at = MomentField(_("started"))
     lease_until = MomentField(_("lease until"))
     drain_requested_at = MomentField(
@@ -149,6 +159,7 @@ class Process(models.Model):
             pid=os.getpid(),
             queues=list(queues),
             slots=slots,
+            version=conf.get_settings().version or f"Sisy {metadata.version('sisy')}",
             started_at=now,
             lease_until=now + lease,
             problem=problem[:500],

@@ -27,11 +27,17 @@ class QueueStats:
     queued: int = 0
     is_all: bool = True
     """True if ``queued`` is exact; if not, there are more."""
-    oldest: datetime | None = None
+    ready: list[datetime] = field(default_factory=list)
+    """Since when each of these runs has been ready, the longest first."""
     running: int = 0
     workers: list[str] = field(default_factory=list)
     slots: int = 0
     """The slots of its workers, which may serve other queues, too."""
+
+    @property
+    def oldest(self) -> datetime | None:
+        """The moment since which the oldest queued run has been ready; None if none is queued."""
+        return self.ready[0] if self.ready else None
 
 
 def queues(using: str, now: datetime) -> list[QueueStats]:
@@ -54,7 +60,7 @@ def queues(using: str, now: datetime) -> list[QueueStats]:
     queued = list(waiting.values_list("queue", "ready_at")[:MAX_QUEUED_COUNTED])
     for name, ready_at in queued:
         at(name).queued += 1
-        at(name).oldest = at(name).oldest or ready_at
+        at(name).ready.append(ready_at)
         at(name).is_all = len(queued) < MAX_QUEUED_COUNTED
     going = running_runs(using).native().order_by()
     for name in going.values_list("queue", flat=True)[:MAX_QUEUED_COUNTED]:

@@ -14,6 +14,7 @@ from sisy.management.verbs import VerbCommand, add_yes
 from sisy.models import Role, Run
 from sisy.reports import formatting
 from sisy.reports.fleet import Member, members
+from sisy.reports.hosts import versions_in_words
 from sisy.reports.output import ShownProgress, progress_of
 
 
@@ -50,6 +51,8 @@ class Command(VerbCommand):
             [self._line(one) for one in found],
             otherwise="No workers are running. To start one: manage.py sisy_worker",
         )
+        if len(versions := versions_in_words(found)) > 1:
+            self.say(f"Several versions: {', '.join(versions)}.")
         if running := [self._line_of_run(run, progress) for one in found for run in one.runs]:
             self.stdout.write("\nRunning now:")
             self.answer(running)
@@ -128,6 +131,7 @@ class Command(VerbCommand):
             "worker": name_of_worker(one),
             "host": process.host,
             "pid": process.pid,
+            "version": process.version,
             "state": state_of_worker(one),
             "queues": process.queues,
             "slots": process.slots,
