@@ -137,6 +137,7 @@ class History:
         return task.new_run(
             now=due,
             due_at=due,
+            ready_at=due + task.retry_delay if is_retried else due,
             started_at=started_at,
             finished_at=min(started_at + timedelta(seconds=seconds), self._now),
             attempt=2 if is_retried else 1,

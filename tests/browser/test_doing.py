@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from playwright.sync_api import expect
 
+from sisy import clock
 from sisy.models import Run, RunState, Task, TaskState, task_with_callable
 from tests.app import jobs
 from tests.support.waiting import wait_until
@@ -90,6 +91,31 @@ def test_the_history_is_drawn_and_its_numbers_can_be_read(look, address):
     wait_until(lambda: done.count() == 3, "all have run")
     with look(address) as window:
         window.goto(f"{address}/sisy/tasks/{task.pk}/")
-        expect(window.locator("[data-sisy-chart] canvas")).to_have_attribute("role", "img")
+        for chart in ("took", "late"):
+            canvas = window.locator(f"[data-sisy-chart={chart}] canvas")
+            expect(canvas).to_have_attribute("role", "img")
         window.get_by_text("Show data").click()
         expect(window.locator("[data-sisy-history] tbody tr")).to_have_count(3)
+
+
+def test_a_run_far_off_the_trend_is_a_link_in_the_chart(look, address):
+    task = saved("slow once")
+    now = clock.now("default")
+    for number in range(12):
+        begin = now - timedelta(minutes=20 - number)
+        run = task.new_run(
+            now=begin,
+            state=RunState.SUCCEEDED,
+            started_at=begin,
+            finished_at=begin + timedelta(seconds=50 if number == 6 else 2 + number % 3),
+        )
+        run.save()
+        if number == 6:
+            slow = run
+    with look(address) as window:
+        window.goto(f"{address}/sisy/tasks/{task.pk}/")
+        dot = window.locator("[data-sisy-chart=took] .sisy-outlier")
+        expect(dot).to_have_count(1)
+        expect(window.locator("[data-sisy-chart=late] .sisy-outlier")).to_have_count(0)
+        dot.click()
+        expect(window).to_have_url(f"{address}/sisy/runs/{slow.pk}/")

@@ -96,8 +96,8 @@ def test_tables_fit_a_small_laptop(look, address, long_ones):
 def test_the_history_is_in_the_pages_zone_on_a_24_hour_clock(look, address, long_ones):
     with look(address, timezone_id="America/New_York", locale="en-US") as window:
         window.goto(f"{address}/sisy/tasks/{long_ones.pk}/")
-        expect(window.locator(".u-axis")).to_have_count(3)  # times, how long, and how late
-        window.locator(".u-over").hover()
+        expect(window.locator(".u-axis")).to_have_count(4)  # two charts, each with its own axis
+        window.locator(".u-over").first.hover()
         shown = window.locator(".u-legend .u-series").first.locator(".u-value")
         expect(shown).to_have_text(re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"))
         pointed_at = shown.text_content()

@@ -49,6 +49,7 @@ KNOWN = {
     ("runs", "search"): ("price",),
     ("runs", "since"): ("90m", "7d", "2026-05-05T12:00"),
     ("runs", "until"): ("2026-05-05T12:00", "2026-05-05T12:00:00+02:00"),
+    ("runs", "task"): ("7",),
     ("runs", "function"): ("jobs.noop",),
     ("runs", "worker"): ("web-1", "7@web-1"),
     ("runs", "text"): ("KeyError",),

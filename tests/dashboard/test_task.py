@@ -48,7 +48,7 @@ def test_the_chart_reads_the_history_from_a_table():
     task = scheduled()
     ended(task, took=90 * SECOND)
     page = page_of(task, parts="history").content.decode()
-    [row] = re.findall(r'<tr data-at="(.*?)" data-took="(.*?)" data-late="(.*?)">', page)
+    [row] = re.findall(r'<tr data-at="(.*?)" data-took="(.*?)" data-late="(.*?)" ', page)
     assert float(row[0]) == (NOON - HOUR + SECOND).timestamp()
     assert row[1:] == ("89.000", "1.000")
 

@@ -46,7 +46,7 @@ def changed(task, ago, fields=None):
     TaskChange.objects.create(
         task_id=task.pk,
         changed_at=NOON - ago,
-        kind="declaration",
+        kind="person",
         fields=fields or {"queue": ["a", "b"]},
     )
 
@@ -93,6 +93,15 @@ def test_an_error_is_new_since_the_settings_were_changed(task):
         "KeyError: 'anvil'": new,
     }
     assert f"★ {new}" in page_of(task)
+
+
+def test_a_deploy_that_changed_the_declaration_is_named(task):
+    changed(task, 10 * HOUR)
+    TaskChange.objects.update(kind="declaration")
+    failed(task, 9 * HOUR, "KeyError: 'anvil'", function="<genexpr>")
+    [group] = groups(task)
+    assert group.new_since == "New since a deploy changed the settings on 2026-05-05 02:00:00"
+    assert group.function == "run"
 
 
 def test_a_new_error_comes_first(task):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, tzinfo
 from sisy.models import Origin, Run, RunState
 from sisy.records.choices import FAILED_STATES
 from sisy.reports.filters import Filter
-from sisy.reports.ledger import PAGE_LIMIT
+from sisy.reports.ledger import PAGE_LIMIT, key_of
 from sisy.reports.run_search import RunSearch, find, processes_named
 from sisy.reports.walk import Walked
 from sisy.schedules import calendar
@@ -34,6 +34,7 @@ class RunFilter(Filter):
     since: str = ""
     until: str = ""
     search: str = ""
+    task: str = ""
     function: str = ""
     queue: str = ""
     origin: str = ""
@@ -68,6 +69,8 @@ class RunFilter(Filter):
             until=moment_in_text(self.until, zone, now),
             states=tuple(states),
             queues=_one(self.queue),
+            # No task has the key 0, so anything but a key matches nothing.
+            tasks=(key_of(self.task) or 0,) if self.task else (),
             part_of_label=self.search,
             function=self.function,
             origins=_one(self.origin),

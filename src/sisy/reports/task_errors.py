@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 
 from sisy import conf
 from sisy.models import Process, Role, Run, Task, TaskChange
-from sisy.records.choices import FAILED_STATES
+from sisy.records.choices import FAILED_STATES, ChangedBy
 from sisy.reports import formatting
 from sisy.reports.by_state import keys_of, troubled
 
@@ -122,8 +122,10 @@ def _events(using: str, task: Task, now: datetime) -> list[Event]:
     for change in changes:
         if "state" not in change.fields:
             moment = formatting.short(change.changed_at)
-            words = gettext("New since the settings were changed on %s") % moment
-            events.append(Event(at=change.changed_at, words=words))
+            words = gettext("New since the settings were changed on %s")
+            if change.kind == ChangedBy.DECLARATION:
+                words = gettext("New since a deploy changed the settings on %s")
+            events.append(Event(at=change.changed_at, words=words % moment))
             break
     if task.engine in conf.get_settings().native_engines:
         workers = Process.objects.using(using).alive(now).filter(role=Role.WORKER)
@@ -145,4 +147,5 @@ def _message(run: Run) -> str:
 
 def _function(run: Run) -> str:
     frames = FRAME.findall(run.error)
-    return str(frames[-1])[:MAX_LENGTH] if frames else ""
+    named = [name for name in frames if not name.startswith("<")]  # not <genexpr> or <module>
+    return str(named[-1])[:MAX_LENGTH] if named else ""

@@ -1,6 +1,7 @@
 """The page of all runs, newest first."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.utils import timezone
@@ -10,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, of_filter
-from sisy.models import Origin, RunState
+from sisy.models import Origin, RunState, Task
 from sisy.reports.ledger import PAGE_LIMIT, key_of
 from sisy.reports.output import progress_of
 from sisy.reports.run_filter import (
@@ -41,19 +42,28 @@ class RunsPage(Page):
 
     name = "runs"
     title = _("Runs")
-    asks = {**of_filter(RunFilter), "since": a_moment, "until": a_moment, "before": a_key}
+    asks = {
+        **of_filter(RunFilter),
+        "task": a_key,
+        "since": a_moment,
+        "until": a_moment,
+        "before": a_key,
+    }
 
     def context(self, page_request: PageRequest) -> dict[str, Any]:
         filters = RunFilter.of(page_request.asked)
         ranges: list[tuple[str, Any]] = list(RANGES)
         if filters.since and filters.since not in dict(RANGES):
-            ranges.append((filters.since, filters.since))
+            ranges.append((filters.since, _for_field(filters.since, page_request)))
         return {
             "filters": filters,
+            "task": _task_of(page_request.using, filters),
+            "without_task": replace(filters, task="").query(),
             "query": filters.query(),
             "states": [*RunState.choices, (UNSUCCESSFUL, _("failed, timed out or lost"))],
             "origins": Origin.choices,
             "ranges": ranges,
+            "until": _for_field(filters.until, page_request),
             "sorts": [
                 ("", _("newest first")),
                 ("duration", _("longest first")),
@@ -63,6 +73,19 @@ class RunsPage(Page):
             "may_retry": page_request.may("run_task"),
             "may_cancel": page_request.may("cancel_run"),
         }
+
+
+def _for_field(text: str, page_request: PageRequest) -> str:
+    """Return a moment as the browser's field for a date and a time reads it."""
+    moment = moment_in_text(text, page_request.zone, page_request.now) if text else None
+    if moment is None:
+        return text
+    return moment.astimezone(page_request.zone).replace(tzinfo=None).isoformat()
+
+
+def _task_of(using: str, filters: RunFilter) -> Task | None:
+    """Return the task whose runs are listed, if there is one and it still exists."""
+    return Task.objects.using(using).filter(pk=key_of(filters.task) or 0).first()
 
 
 def search_of(page_request: PageRequest) -> RunSearch:

@@ -1,6 +1,6 @@
 """The page of a task."""
 
-from datetime import datetime
+from datetime import datetime, time
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfoNotFoundError
@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from sisy.dashboard import declared, policy_text
+from sisy.dashboard.charts.year import first_day, year_of
 from sisy.dashboard.dst_notes import told
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
@@ -19,13 +20,14 @@ from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
 from sisy.records.small_tables import QueuedRun, planned_ahead
 from sisy.records.task_change import MAX_KEPT
+from sisy.reports.daily import days_of
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import key_of, page_of
 from sisy.reports.output import progress_of
 from sisy.reports.task_changes import changes_of_task
 from sisy.reports.task_errors import errors_of
+from sisy.reports.trend import trend_of
 
-MAX_RUNS_CHARTED = 300  # runs
 MAX_OCCURRENCES_SHOWN = 10
 MAX_CHANGES_SHOWN = 5  # the older ones are folded
 MAX_LOG_LINES = 10  # entries of the admin's log
@@ -71,7 +73,22 @@ class TaskPage(Page):
             "can_resume": task.state in (TaskState.PAUSED, TaskState.BROKEN),
             "is_active": task.state == TaskState.ACTIVE,
             "may_reschedule": may_edit,
+            # Not a part: it is read once, and not again when anything happens.
+            **self.year(page_request),
             "edit": page_request.admin_address("sisy_task_change", task.pk) if may_edit else "",
+        }
+
+    def year(self, page_request: PageRequest) -> dict[str, Any]:
+        """Return the context of the days of a year."""
+        zone = timezone.get_current_timezone()
+        today = page_request.now.astimezone(zone).date()
+        since = datetime.combine(first_day(today), time.min, zone)
+        task = task_of(page_request)
+        days = days_of(page_request.using, task, since, zone)
+        return {
+            "days": days,
+            "year": year_of(days, today, zone),
+            "runs_of_task": f"{page_request.address('runs')}?task={task.pk}",
         }
 
 
@@ -106,12 +123,8 @@ def _first_queued(using: str, task: Task, now: datetime) -> Run | None:
 
 
 def build_history(page_request: PageRequest) -> dict[str, Any]:
-    runs = Run.objects.using(page_request.using).filter(task=task_of(page_request)).order_by("-pk")
-    ended = runs.exclude(started_at=None).exclude(finished_at=None)
-    shown = list(ended.defer("payload", "result", "error")[:MAX_RUNS_CHARTED])
-    # A retried run starts after runs that were planned later.
-    by_start = sorted(shown, key=lambda run: (run.started_at, run.pk))
-    return {"runs": by_start}
+    trend = trend_of(page_request.using, task_of(page_request))
+    return {"trend": trend, "size": trend.points[-1].count if trend.points else 0}
 
 
 def build_coming(page_request: PageRequest) -> dict[str, Any]:

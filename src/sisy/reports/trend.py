@@ -1,0 +1,115 @@
+"""The trend of the duration and the delay of a task's newest runs, and its outliers.
+
+Each point of the trend is about the same number of successive runs, so there is no gap between the
+points of a task that rarely runs, and those of a busy one reach back as far as is read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from sisy.models import Run, Task
+from sisy.reports.durations import percentile
+
+MAX_RUNS_READ = 1000  # newest runs, including those that were never started
+MAX_POINTS = 60
+MAX_OUTLIERS = 20
+LEAST_RUNS = 8  # fewer have no outliers
+FENCE = 3  # times the distance between the quartiles: Tukey's bound for values that are far out
+LEAST_EXCESS = timedelta(seconds=1)
+
+COLUMNS = ("task", "state", "ready_at", "started_at", "finished_at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """The median of some values, and their 95th percentile; None for a single value."""
+
+    median: timedelta
+    high: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """Successive runs.
+
+    Attributes:
+        at: when the last of them started.
+        count: how many they are.
+        took: their duration.
+        late: their delay.
+    """
+
+    at: datetime
+    count: int
+    took: Spread
+    late: Spread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """The trend of the newest runs that have started and ended, in the order of their starts.
+
+    Attributes:
+        slow: the runs that took far longer than the others.
+        late: the runs that started far later than the others.
+        runs: the number of runs.
+    """
+
+    points: list[Point]
+    slow: list[Run]
+    late: list[Run]
+    runs: int
+
+
+def trend_of(using: str, task: Task) -> Trend:
+    """Return the trend of a task."""
+    newest = Run.objects.using(using).filter(task=task).order_by("-pk").only(*COLUMNS)
+    # Filtered here, so that a long series of missed or skipped occurrences is not read.
+    runs = [run for run in newest[:MAX_RUNS_READ] if run.started_at and run.finished_at]
+    # A retried run starts after runs that were planned later.
+    runs.sort(key=lambda run: (run.started_at, run.pk))
+    return Trend(
+        points=points_of(runs),
+        slow=_outliers(runs, "duration"),
+        late=_outliers(runs, "lateness"),
+        runs=len(runs),
+    )
+
+
+def points_of(runs: Sequence[Run]) -> list[Point]:
+    """Return the points of runs that have started and ended, in the order of their starts."""
+    size = max(1, -(-len(runs) // MAX_POINTS))
+    # The newest point is full, so that it does not depend on a single run.
+    first = len(runs) % size
+    edges = [*([0] if first else []), *range(first, len(runs), size), len(runs)]
+    return [_point(runs[start:end]) for start, end in pairwise(edges)]
+
+
+def _point(runs: Sequence[Run]) -> Point:
+    return Point(
+        at=runs[-1].started_at or runs[-1].ready_at,
+        count=len(runs),
+        took=_spread(runs, "duration"),
+        late=_spread(runs, "lateness"),
+    )
+
+
+def _spread(runs: Sequence[Run], measure: str) -> Spread:
+    values = sorted(getattr(run, measure) for run in runs)
+    high = percentile(values, 0.95) if len(values) > 1 else None
+    return Spread(median=percentile(values, 0.5), high=high)
+
+
+def _outliers(runs: Sequence[Run], measure: str) -> list[Run]:
+    """Return the runs with values that are far out, the largest ones, in the order of starts."""
+    if len(runs) < LEAST_RUNS:
+        return []
+    values = sorted(getattr(run, measure) for run in runs)
+    low, median, high = (percentile(values, share) for share in (0.25, 0.5, 0.75))
+    bound = max(high + FENCE * (high - low), 2 * median, median + LEAST_EXCESS)
+    far = [run for run in runs if getattr(run, measure) > bound]
+    far.sort(key=lambda run: getattr(run, measure))
+    largest = far[-MAX_OUTLIERS:]
+    return [run for run in runs if run in largest]
