@@ -98,6 +98,7 @@ test-browser: $(VENV)/.browser  ## run the dashboard's tests in Debian's Chromiu
 
 screenshots: $(VENV)/.browser  ## take the manual's pictures of the dashboard
 	$(BIN)/python -m tests.pictures
+	$(BIN)/python -m tests.pictures.animation
 
 $(VENV)/.browser: $(VENV)/.installed
 	@$(BIN)/python -m tests.browser.chromium

@@ -76,6 +76,13 @@ def test_a_task_that_flaps_stays_after_it_has_succeeded():
     assert why == ("2 of 4 runs in the last 24 hours failed: KeyError. The latest run succeeded.")
 
 
+def test_a_task_that_has_recovered_is_listed_but_is_no_problem():
+    ended(scheduled(label="flaps"), [WELL, FAILED, FAILED, WELL])
+    page = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    assert "All clear" in page
+    assert "2 of 4 runs in the last 24 hours failed" in page
+
+
 def test_failures_older_than_24_hours_are_not_counted():
     task = scheduled(label="sweep")
     ended(task, [FAILED] * 3, since=NOON - DAY - 3 * SECOND)

@@ -32,10 +32,10 @@ def broken_alerts(using: str) -> Iterator[Alert]:
 
 
 def failed_alerts(using: str, now: datetime, *, in_full: bool) -> Iterator[Alert]:
-    """Yield the tasks that failed recently, even if they have succeeded since."""
+    """Yield the tasks that failed recently. One that has succeeded since is no problem any more."""
     groups, more = failing(using, now)
     for group in groups:
-        severity = Severity.WARNING if group.has_recovered else Severity.ERROR
+        severity = Severity.INFO if group.has_recovered else Severity.ERROR
         yield _of_group(group, Kind.FAILED, severity, _failures(group, in_full))
     yield from _more(
         more,
