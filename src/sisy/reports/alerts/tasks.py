@@ -32,7 +32,7 @@ def broken_alerts(using: str) -> Iterator[Alert]:
 
 
 def failed_alerts(using: str, now: datetime, *, in_full: bool) -> Iterator[Alert]:
-    """Yield the tasks that failed recently. One that has succeeded since is no problem any more."""
+    """Yield the tasks that failed recently. If they have recovered, these are no problems."""
     groups, more = failing(using, now)
     for group in groups:
         severity = Severity.INFO if group.has_recovered else Severity.ERROR
