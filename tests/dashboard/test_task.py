@@ -237,3 +237,45 @@ def test_changed_user_data_is_not_revealed_in_the_list_of_changes():
     text = text_of(page_of(task, "run_task"))
     assert "user data: changed" in text
     assert "Ann" not in text
+
+
+def test_the_policies_say_when_alerts_open_and_how_long_runs_are_kept(settings):
+    settings.SISY_HISTORY_DAYS = 7
+    task = scheduled(
+        alert_after=3,
+        start_within=MINUTE,
+        expected_duration=HOUR,
+        success_every=DAY,
+        history_runs=20,
+    )
+    text = text_of(page_of(task, parts="about"))
+    assert "Opens an alert when 3 runs in a row have failed." in text
+    assert "A run is late if it has not started within 1 min." in text
+    assert "A run is too slow after 1 h." in text
+    assert "The task is silent if no run has succeeded for 1 day." in text
+    assert "Keeps the newest 20 finished runs. Runs are deleted after 7 days." in text
+    quiet = text_of(page_of(scheduled(alert_after=0), parts="about"))
+    assert "A failure opens no alert." in quiet
+
+
+def test_the_next_change_of_the_clocks_is_shown_with_its_effect():
+    task = scheduled("30 2 * * *", timezone="Europe/Berlin")
+    text = text_of(page_of(task, parts="coming"))
+    assert "The clocks change at 2026-10-25 01:00:00 UTC :" in text
+    assert "Sun 2026-10-25 02:30:00 CEST" in text
+    assert "this local time occurs twice. This is the first." in text
+
+
+@pytest.mark.parametrize(
+    ("schedule", "zone"), [("30 2 * * *", "Asia/Tokyo"), ("0 12 1 1 *", "Europe/Berlin")]
+)
+def test_a_change_of_the_clocks_without_an_effect_is_not_shown(schedule, zone):
+    task = scheduled(schedule, timezone=zone)
+    assert "The clocks change at" not in text_of(page_of(task, parts="coming"))
+
+
+def test_a_change_of_the_clocks_among_the_next_runs_is_noted_there_only(at_time):
+    at_time(datetime(2026, 10, 20, 12, tzinfo=UTC))
+    text = text_of(page_of(scheduled("30 2 * * *", timezone="Europe/Berlin"), parts="coming"))
+    assert "The clocks change at" not in text
+    assert text.count("occurs twice") == 1

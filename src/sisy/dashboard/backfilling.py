@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.db import router
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -17,6 +18,7 @@ from sisy.dashboard.tables import table
 from sisy.models import Task
 from sisy.records.validators import moment_in
 from sisy.reports import formatting
+from sisy.reports.backfill_cost import Cost, cost_of
 
 EDGE = 5  # occurrences shown at either end
 RANGE = ("start", "end", "again")
@@ -79,6 +81,7 @@ class Preview:
     moments: list[datetime]
     left_out: int
     zone: str
+    cost: Cost
 
     @classmethod
     def of(cls, task: Task, start: datetime, end: datetime, again: bool) -> "Preview":
@@ -89,7 +92,12 @@ class Preview:
         """
         moments = task.to_backfill(start, end, again=again)
         every = moments if again else task.to_backfill(start, end, again=True)
-        return cls(moments=moments, left_out=len(every) - len(moments), zone=task.timezone)
+        return cls(
+            moments=moments,
+            left_out=len(every) - len(moments),
+            zone=task.timezone,
+            cost=cost_of(router.db_for_write(Task), task, len(moments), formatting.now()),
+        )
 
     def as_table(self) -> SafeString:
         """Return the first and the last occurrences, in the task's time zone and in UTC."""
@@ -118,6 +126,31 @@ class Preview:
             self.left_out,
         )
         return f"{would % count} {rest % self.left_out}"
+
+    def cost_in_words(self) -> list[str]:
+        """Return how much work the runs are and how long they take, and what delays them."""
+        cost = self.cost
+        found = []
+        if cost.each is None:
+            found.append(gettext("How long it takes is unknown: no run has succeeded yet."))
+        else:
+            found.append(gettext("A run typically takes %s.") % formatting.span(cost.each))
+            named = {"work": formatting.span(cost.work), "time": formatting.span(cost.time)}
+            words = gettext("One after the other, they take about %(time)s.")
+            if cost.at_once is None:
+                words = gettext("Together, they are about %(work)s of work.")
+            elif cost.at_once > 1:
+                named["slots"] = str(cost.at_once)
+                words = gettext(
+                    "Together, they are about %(work)s of work. In %(slots)s free slots, they "
+                    "take about %(time)s."
+                )
+            found.append(words % named)
+        if cost.is_paused:
+            found.append(gettext("The queue is paused: they stay queued until it is resumed."))
+        elif cost.slots == 0:
+            found.append(gettext("No worker serves the queue: they stay queued until one does."))
+        return found
 
 
 def asked_for(task: Task, request: HttpRequest) -> tuple[BackfillForm, list[tuple[str, Any]]]:

@@ -3,11 +3,19 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext
 
+from sisy.models import Task
+from sisy.planning.timing import occurrences
 from sisy.runtime.durations import duration_text
+
+DAYS_AHEAD = 366
+WHILE_BEFORE = timedelta(hours=3)  # an hour that occurs twice begins before the change
+MAX_LOOKED_AT = 500  # occurrences
+MAX_NOTES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +39,36 @@ def told(moments: Iterable[datetime], zone: str, before: datetime) -> Iterator[O
             due=due, local=f"{local:%a %Y-%m-%d %H:%M:%S %Z}", note=_note(local, offset)
         )
         offset = now
+
+
+def next_clock_change(zone: str, after: datetime) -> datetime | None:
+    """Return the next moment at which the clocks of a zone change; None if none does in a year.
+
+    It is exact to the minute.
+    """
+    where = ZoneInfo(zone)
+    days = (after + timedelta(days=number) for number in range(DAYS_AHEAD))
+    for start, end in pairwise(days):
+        if _offset(start, where) != _offset(end, where):
+            while end - start > timedelta(minutes=1):
+                middle = start + (end - start) / 2
+                is_before = _offset(middle, where) == _offset(start, where)
+                start, end = (middle, end) if is_before else (start, middle)
+            return end.replace(second=0, microsecond=0)
+    return None
+
+
+def around(task: Task, change: datetime) -> list[Occurrence]:
+    """Return the first occurrences of a task that a change of the clocks affects."""
+    since = change - WHILE_BEFORE
+    until = change + timedelta(days=1)
+    due = takewhile(lambda moment: moment < until, occurrences(task, since))
+    known = told(islice(due, MAX_LOOKED_AT), task.timezone, since)
+    return list(islice((each for each in known if each.note), MAX_NOTES))
+
+
+def _offset(moment: datetime, zone: ZoneInfo) -> timedelta | None:
+    return moment.astimezone(zone).utcoffset()
 
 
 def _note(local: datetime, offset: timedelta | None) -> str:

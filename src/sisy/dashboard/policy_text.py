@@ -1,5 +1,7 @@
 """The policies of a task, in sentences."""
 
+from datetime import timedelta
+
 from django.utils.translation import gettext, ngettext
 
 from sisy import conf
@@ -19,6 +21,8 @@ def in_words(task: Task) -> list[tuple[str, str]]:
         (gettext("Runs in"), where(task)),
         (gettext("Limits"), limits(task)),
         (gettext("Spread"), spread(task)),
+        (gettext("Alerts"), alerts(task)),
+        (gettext("History"), history(task)),
     ]
     return [(name, words) for name, words in found if words]
 
@@ -148,3 +152,45 @@ def spread(task: Task) -> str:
     return gettext(
         "Each start is delayed by up to %s. An occurrence always gets the same delay."
     ) % formatting.span(task.spread)
+
+
+def alerts(task: Task) -> str:
+    """Return when the task opens an alert."""
+    own = task.alert_after
+    number = conf.get_settings().alert_after if own is None else own
+    words = ngettext(
+        "Opens an alert when a run has failed.",
+        "Opens an alert when %d runs in a row have failed.",
+        number,
+    )
+    found = [
+        gettext("A failure opens no alert.")
+        if not number
+        else (words % number if "%" in words else words)
+    ]
+    for limit, sentence in (
+        (task.start_within, gettext("A run is late if it has not started within %s.")),
+        (task.expected_duration, gettext("A run is too slow after %s.")),
+        (task.success_every, gettext("The task is silent if no run has succeeded for %s.")),
+    ):
+        if limit is not None:
+            found.append(sentence % formatting.span(limit))
+    if task.ping:
+        found.append(gettext("Each run pings a monitor."))
+    return " ".join(found)
+
+
+def history(task: Task) -> str:
+    """Return how many runs are kept, and for how long."""
+    settings = conf.get_settings()
+    runs = settings.history_runs if task.history_runs is None else task.history_runs
+    found = []
+    if runs:
+        words = ngettext(
+            "Keeps the newest finished run.", "Keeps the newest %d finished runs.", runs
+        )
+        found.append(words % runs if "%" in words else words)
+    if settings.history_days:
+        age = formatting.span(timedelta(days=settings.history_days))
+        found.append(gettext("Runs are deleted after %s.") % age)
+    return " ".join(found) or gettext("Keeps all runs.")

@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 
 from sisy.dashboard import declared, policy_text
 from sisy.dashboard.charts.year import first_day, year_of
-from sisy.dashboard.dst_notes import told
+from sisy.dashboard.dst_notes import around, next_clock_change, told
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key
@@ -128,12 +128,17 @@ def build_history(page_request: PageRequest) -> dict[str, Any]:
 
 
 def build_coming(page_request: PageRequest) -> dict[str, Any]:
-    task = task_of(page_request)
-    due = islice(occurrences(task, page_request.now), MAX_OCCURRENCES_SHOWN)
+    task, now = task_of(page_request), page_request.now
+    due = islice(occurrences(task, now), MAX_OCCURRENCES_SHOWN)
     try:
-        return {"task": task, "coming": list(told(due, task.timezone, page_request.now))}
+        coming = list(told(due, task.timezone, now))
+        change = next_clock_change(task.timezone, now) if coming else None
+        notes = around(task, change) if change and change > coming[-1].due else []
     except (ValueError, ZoneInfoNotFoundError):
         return {"task": task, "coming": []}
+    zone = timezone.get_current_timezone_name()
+    found = {"coming": coming, "clock_change": change, "notes": notes}
+    return {"task": task, "zone": zone, **found}
 
 
 def build_about(page_request: PageRequest) -> dict[str, Any]:

@@ -89,7 +89,7 @@ function plotted(chart, [at, middle, high], far) {
   const fill = colour(`sisy-ink ${looks}-band`);
   const value = (_, seconds) => (seconds == null ? "-" : `${seconds} s`);
   const line = colour("sisy-ink line");
-  const times = { stroke: colour("sisy-ink quiet"), grid: { stroke: line, width: 1 }, ticks: { show: false }, values: moments, space: 70 };
+  const times = { stroke: colour("sisy-ink quiet"), grid: { stroke: line, width: 1 }, ticks: { show: false }, values: moments, space: 84 };
   const amounts = { label: median, stroke, grid: { stroke: line, width: 1 }, ticks: { show: false }, size: 56, labelSize: 18 };
   const top = highest([at, middle, high], far);
   // The span of a single moment would be empty.

@@ -1,0 +1,59 @@
+"""The work and the time that a backfill will probably take."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sisy import conf
+from sisy.models import Overlap, Process, Queue, Role, Task
+from sisy.reports.durations import usual_by_task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """The cost of a backfill.
+
+    Attributes:
+        each: how long a run usually takes; None if that is unknown.
+        count: the number of runs.
+        slots: the slots of its queue's workers; None if another engine executes the runs.
+        at_once: how many of its runs may execute at the same time; None if the other engine
+            decides that.
+        is_paused: whether the queue is paused.
+    """
+
+    each: timedelta | None
+    count: int
+    slots: int | None
+    at_once: int | None
+    is_paused: bool
+
+    @property
+    def work(self) -> timedelta:
+        """The duration of all runs together; 0 if that is unknown."""
+        return self.count * (self.each or timedelta(0))
+
+    @property
+    def time(self) -> timedelta:
+        """The time until all runs have finished, if each finds a slot."""
+        rounds = -(-self.count // max(1, self.at_once or 1))
+        return rounds * (self.each or timedelta(0))
+
+
+def cost_of(using: str, task: Task, count: int, now: datetime) -> Cost:
+    """Return the cost of a backfill of so many occurrences."""
+    slots = _slots(using, task, now)
+    return Cost(
+        each=usual_by_task(using, [task.pk]).get(task.pk),
+        count=count,
+        slots=slots,
+        at_once=slots if task.overlap == Overlap.ALLOW else 1,
+        is_paused=Queue.objects.using(using).paused().filter(name=task.queue).exists(),
+    )
+
+
+def _slots(using: str, task: Task, now: datetime) -> int | None:
+    if task.engine not in conf.get_settings().native_engines:
+        return None
+    workers = Process.objects.using(using).alive(now).filter(role=Role.WORKER)
+    known = workers.filter(drain_requested_at=None).values_list("queues", "slots")
+    return sum(slots for queues, slots in known if task.queue in queues)
