@@ -100,9 +100,10 @@ def test_a_field_of_the_scheduler_is_rejected(name):
     assert str(caught.value) == (
         f"Unknown task field {name!r}. Valid fields: alert_after, end_running, engine, "
         "expected_duration, history_runs, iterations, label, max_attempts, missed, "
-        "missed_window, on_lost, overlap, ping, priority, queue, retry_backoff, retry_delay, "
-        "retry_max_delay, schedule, spread, stalled_after, start_running, start_within, "
-        "success_every, target_path, target_pk, timeout, timezone, userdata, wait_for_schedule."
+        "missed_window, note, on_lost, overlap, ping, priority, queue, retry_backoff, "
+        "retry_delay, retry_max_delay, schedule, spread, stalled_after, start_running, "
+        "start_within, success_every, target_path, target_pk, timeout, timezone, userdata, "
+        "wait_for_schedule."
     )
 
 

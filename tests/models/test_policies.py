@@ -9,6 +9,7 @@ from tests.support.moments import MINUTE
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 VALUES = {
+    "note": "Call *Ann*.\n\n- then retry",
     "wait_for_schedule": False,
     "priority": 5,
     "engine": "at once",

@@ -55,6 +55,20 @@ def test_a_mass_failure_is_one_message_and_its_end_another(site, monkeypatch):
     assert all(notice["ended_at"] for notice in payload["notices"])
 
 
+def test_the_message_about_an_open_alert_contains_the_note_of_its_task(site):
+    [task] = fail_all(site, 1)
+    Task._base_manager.filter(pk=task.pk).update(note="Call Ann.")
+    site.later(45)
+    [opened] = OutboxMessage.objects.all()
+    assert opened.payload["notices"][0]["note"] == "Call Ann."
+    assert "Note: Call Ann.\n" in text_of(opened).plain
+    site.run(Task.objects.get(pk=task.pk))
+    site.restart()
+    site.later(45)
+    over = OutboxMessage.objects.order_by("pk").last()
+    assert (over.event, over.payload["notices"][0]["note"]) == ("recovered", "")
+
+
 def test_up_to_ten_alerts_have_a_message_each(site):
     fail_all(site, 10)
     site.later(45)

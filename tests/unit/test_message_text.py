@@ -27,6 +27,12 @@ def test_a_message_says_what_is_wrong_since_when_and_why(settings):
     assert '<a href="https://example.com/shop/sisy/runs/7/">' in text.html
 
 
+def test_a_message_contains_the_note_of_the_task_as_text():
+    text = text_of(message(Event.OPENED, notice(note="Call *Ann*.\n<b>Then</b> retry.\x1b[2J")))
+    assert "Note: Call *Ann*.\n<b>Then</b> retry.\\x1b[2J\n" in text.plain
+    assert "&lt;b&gt;Then&lt;/b&gt; retry." in text.html
+
+
 def test_a_recovery_says_how_long_the_problem_lasted():
     text = text_of(message(Event.RECOVERED, recovery()))
     assert text.subject == "[Sisy] Recovered: invoices (failing)"

@@ -15,6 +15,7 @@ FULL = Notice(
     ended_at=NOON + HOUR,
     why="It takes 20 min.",
     fix="Look at it.",
+    note="Call Ann.",
     severity="warning",
     queue="cpu",
     task=1,

@@ -138,6 +138,10 @@ class TaskForm(ModelForm):
         given, stored = str(self.cleaned_data["ping"]), str(self.instance.ping)
         return stored if stored and given == masked_address(stored) else given
 
+    def clean_note(self) -> str:
+        """Store the line breaks that code would use."""
+        return "\n".join(str(self.cleaned_data["note"]).splitlines())
+
     def clean__extra_data(self) -> dict[str, Any]:
         """Read an empty field as empty user data."""
         data = self.cleaned_data["_extra_data"]

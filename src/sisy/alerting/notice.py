@@ -20,6 +20,7 @@ class Notice:
         ended_at: when it was over; None while it lasts.
         why: one or more sentences.
         fix: what to do about it; empty if ``why`` says so.
+        note: the note of the task, as Markdown; empty if it has none, or the problem is over.
         task: the key of the task.
         run: the key of the run that shows the problem.
         thread: the key of the message that told people about the alert. Its recovery is shown
@@ -35,6 +36,7 @@ class Notice:
     severity: str = ""
     ended_at: datetime | None = None
     fix: str = ""
+    note: str = ""
     queue: str = ""
     task: int | None = None
     run: int | None = None

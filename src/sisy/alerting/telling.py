@@ -16,7 +16,7 @@ from sisy.alerting.channels import configured
 from sisy.alerting.notice import Notice, payload_of
 from sisy.alerting.outbox import post
 from sisy.channel_settings import ChannelSetting
-from sisy.models import Alert
+from sisy.models import Alert, Task
 from sisy.models.alert import AlertQuerySet
 from sisy.records.choices import Event
 from sisy.records.problems import Severity
@@ -63,13 +63,20 @@ def _tell(due: AlertQuerySet, event: Event, now: datetime) -> int:
     if number > MAX_SINGLE:
         _post_many(using, told, number, event, now)
         return number
+    notes = _notes(told) if is_opening else {}
     for alert in told:
         key = f"alert-{alert.pk}-{alert.reopened}"
         if is_opening:
             told.filter(pk=alert.pk).update(thread=key)
         else:
             key += "-over"
-        post(using, event, payload_of([notice_of(alert)]), key, now=now)
+        post(
+            using,
+            event,
+            payload_of([notice_of(alert, notes.get(alert.task_id, ""))]),
+            key,
+            now=now,
+        )
         _log(event, alert)
     return number
 
@@ -118,8 +125,19 @@ def _others(told: AlertQuerySet, first: Alert, more: int, event: Event) -> Notic
     )
 
 
-def notice_of(alert: Alert) -> Notice:
-    """Return what a message says about an alert."""
+def _notes(told: AlertQuerySet) -> dict[int | None, str]:
+    """Return the notes of the tasks of a few alerts, by their keys."""
+    tasks = [alert.task_id for alert in told if alert.task_id is not None]
+    noted = Task.objects.using(told.db).filter(pk__in=tasks).exclude(note="")
+    return dict(noted.values_list("pk", "note"))
+
+
+def notice_of(alert: Alert, note: str = "") -> Notice:
+    """Return what a message says about an alert.
+
+    Args:
+        note: the note of its task.
+    """
     why = alert.why
     if alert.is_open and alert.reopened:
         times = ngettext("It recurred %d time.", "It recurred %d times.", alert.reopened)
@@ -135,6 +153,7 @@ def notice_of(alert: Alert) -> Notice:
         ended_at=alert.closed_at,
         why=why,
         fix=alert.fix if alert.is_open else "",
+        note=note,
         queue=alert.queue,
         task=alert.task_id,
         run=alert.run_id,

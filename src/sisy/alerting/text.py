@@ -17,7 +17,7 @@ from sisy.alerting.notice import Notice, notices_in
 from sisy.models.outbox import OutboxMessage
 from sisy.records.choices import Event
 from sisy.runtime.durations import rounded_text
-from sisy.runtime.escaping import escaped
+from sisy.runtime.escaping import escaped, escaped_lines
 
 TEMPLATES = Path(__file__).parents[1] / "templates" / "sisy" / "mail"
 MAX_SUBJECT_LENGTH = 150
@@ -124,6 +124,7 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
         (gettext("Fix"), escaped(notice.fix)),
         (gettext("Queue"), escaped(notice.queue)),
         (gettext("Run"), str(notice.run or "")),
+        (gettext("Note"), escaped_lines(notice.note)),
     ]
 
 

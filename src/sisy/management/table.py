@@ -30,6 +30,12 @@ class AtLeast(int):
     """A count that stopped at its limit."""
 
 
+class Lines(str):
+    """A text whose line breaks are kept."""
+
+    __slots__ = ()
+
+
 class Look(str):
     """A text with a meaning that a terminal shows as a colour."""
 
@@ -79,7 +85,9 @@ def description(facts: Iterable[tuple[str, Any]], width: int, paint: Paint = unp
     margin = max((len(name) for name, _ in pairs), default=0) + len(GAP)
     lines = []
     for name, value in pairs:
-        wrapped = _wrapped(shown(value), max(LEAST_WIDTH, width - margin))
+        texts = [escaped(line) for line in value.splitlines()] if isinstance(value, Lines) else []
+        room = max(LEAST_WIDTH, width - margin)
+        wrapped = [part for text in texts or [shown(value)] for part in _wrapped(text, room)]
         for n, part in enumerate(wrapped):
             title = "" if n else _title(name)
             painted = paint(title, _look(name)) if title else ""

@@ -18,6 +18,7 @@ F = TypeVar("F")
 class Policies(TypedDict, total=False):
     """The optional fields of a task. Omitted fields get their defaults."""
 
+    note: str
     wait_for_schedule: bool
     priority: int
     engine: str

@@ -10,6 +10,7 @@ from sisy import conf
 from sisy.addresses import MAX_ADDRESS_LENGTH
 from sisy.records.choices import Missed, OnLost, Overlap, TaskState
 from sisy.records.fields import DataField, MomentField, ReasonField
+from sisy.records.validators import MAX_NOTE_LENGTH
 
 
 def default_schedule() -> str:
@@ -73,6 +74,17 @@ class TaskColumns(models.Model):
         help_text=_("If unchecked, the task also runs once as soon as it is active."),
     )
     _extra_data = DataField(_("user data"), default=dict, blank=True)
+
+    note = models.TextField(
+        _("note"),
+        max_length=MAX_NOTE_LENGTH,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_(
+            "What to do when the task fails, and who knows more. Markdown. Alerts contain it."
+        ),
+    )
 
     queue = models.CharField(_("queue"), max_length=60, default="default")
     priority = models.SmallIntegerField(

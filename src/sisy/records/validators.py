@@ -23,6 +23,7 @@ Validator = Callable[[Any, str], object]
 JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 ZERO = timedelta(0)
 LONGEST = timedelta(days=36_500)
+MAX_NOTE_LENGTH = 4000  # characters
 
 
 def moment_in(value: Any, name: str) -> datetime:
@@ -160,6 +161,21 @@ def label(value: Any, name: str) -> None:
         raise ValueError(
             f"{name} must not contain control characters, such as line breaks, or invisible "
             f"characters. Remove {found!r}."
+        )
+
+
+def note(value: Any, name: str) -> None:
+    """Accept a text of several lines without characters that control terminals."""
+    if not isinstance(value, str) or len(value) > MAX_NOTE_LENGTH:
+        length = f" of {len(value)} characters" if isinstance(value, str) else ""
+        raise ValueError(
+            f"{name} must be a string of at most {MAX_NOTE_LENGTH} characters, not "
+            f"{value!r:.80}{length}."
+        )
+    if found := next((each for each in value if each < " " and each not in "\n\r\t"), ""):
+        raise ValueError(
+            f"{name} must not contain control characters, except for line breaks and tabs. Remove "
+            f"{found!r}."
         )
 
 

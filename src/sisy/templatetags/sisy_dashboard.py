@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
+from sisy.dashboard import notes
 from sisy.dashboard.actions.pausing import PAUSE_HOURS
 from sisy.dashboard.charts import squares as rows_of_squares
 from sisy.dashboard.page_request import PageRequest
@@ -92,6 +93,18 @@ def squares_legend(rows: Iterable[LatestRuns]) -> dict[str, Any]:
     """Return the legend of the states that some squares show."""
     drawn = {square.state for latest in rows for square in latest.squares}
     return {"states": [state for state in RunState if state in drawn]}
+
+
+@register.filter
+def as_note(value: str) -> SafeString:
+    """Return the note of a task as HTML."""
+    return notes.rendered(value)
+
+
+@register.filter
+def first_line(value: str) -> str:
+    """Return the first line of a task's note."""
+    return notes.first_line(value)
 
 
 @register.filter

@@ -12,6 +12,7 @@ from django.views import View
 
 from sisy.dashboard.access import Dashboard
 from sisy.dashboard.actions import alerts, processes, queues, runs, tasks
+from sisy.dashboard.actions.noting import note_of, set_note
 from sisy.dashboard.actions.pausing import pause_of
 from sisy.dashboard.actions.result import Result
 from sisy.dashboard.page_request import PageRequest
@@ -113,8 +114,9 @@ class TaskActing(RowsActing):
         "resume": ("pause_task", tasks.resume),
         "cancel": ("cancel_run", tasks.cancel_runs),
         "back_to_code": ("change_task", tasks.back_to_code),
+        "note": ("change_task", set_note),
     }
-    values = {"pause": pause_of}
+    values = {"pause": pause_of, "note": note_of}
 
 
 class RunActing(RowsActing):

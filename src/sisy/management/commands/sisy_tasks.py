@@ -15,7 +15,7 @@ from sisy.dashboard.actions.cancelling import told
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.management import arguments, lookup
 from sisy.management.arguments import whole
-from sisy.management.table import state
+from sisy.management.table import Lines, state
 from sisy.management.verbs import VerbCommand, add_number, who
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
@@ -126,6 +126,7 @@ class Command(VerbCommand):
             field.name for field in Task._meta.concrete_fields if field.name in SHOWN_FIELDS
         ]
         shown = {name: getattr(task, name) for name in ("id", "name", *columns)}
+        shown["note"] = Lines(task.note)
         shown |= {"counts": task.counts(), "overrides": [one.field for one in task.overrides()]}
         self.describe(shown)
 
