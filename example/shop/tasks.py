@@ -68,6 +68,14 @@ def create_daily_work() -> None:
     old.pause("Replaced by 'catalogue: import prices'.")
 
 
+IMPORT_NOTE = """
+**Prices stay as they are** while this fails, so it can wait until the morning.
+
+- Check the [status of the supplier](https://status.example.com/) first.
+- If it is up, ask *Ann* in #catalogue: the format may have changed.
+"""
+
+
 def create_work_with_others() -> None:
     """Save tasks that depend on other companies, which are not always well."""
     save(
@@ -76,6 +84,7 @@ def create_work_with_others() -> None:
         "*/10 * * * *",
         max_attempts=2,
         retry_delay=timedelta(seconds=20),
+        note=IMPORT_NOTE,
     )
     save(outside.sync_stock, "stock: ask the warehouse", "* * * * *")
     save(

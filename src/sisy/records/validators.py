@@ -167,9 +167,9 @@ def label(value: Any, name: str) -> None:
 def note(value: Any, name: str) -> None:
     """Accept a text of several lines without characters that control terminals."""
     if not isinstance(value, str) or len(value) > MAX_NOTE_LENGTH:
-        length = f" of {len(value)} characters" if isinstance(value, str) else ""
+        length = f", whose length is {len(value)}" if isinstance(value, str) else ""
         raise ValueError(
-            f"{name} must be a string of at most {MAX_NOTE_LENGTH} characters, not "
+            f"{name} must be a string of 0 to {MAX_NOTE_LENGTH} characters, not "
             f"{value!r:.80}{length}."
         )
     if found := next((each for each in value if each < " " and each not in "\n\r\t"), ""):

@@ -14,7 +14,6 @@ from django.db.models.functions import Left, Replace, StrIndex, Trim
 from django.db.models.lookups import GreaterThan
 
 from sisy.models import Alert, Task, TaskState
-from sisy.records.problems import Kind
 
 SEPARATORS = (":", "/", ".", "-")
 """Each of these characters in a label ends its prefix."""
@@ -29,15 +28,13 @@ def in_trouble(using: str) -> Q:
     return Q(state=TaskState.BROKEN) | ~Q(target_error="") | Q(pk__in=alerts.values("task_id"))
 
 
-def kinds_of_open_alerts(using: str, tasks: Sequence[int]) -> dict[int, list[Any]]:
-    """Return the names of the kinds of the open alerts of tasks, by their keys."""
-    kinds: dict[int, list[Any]] = defaultdict(list)
-    names = dict(Kind.choices)
-    alerts = Alert.objects.using(using).open().filter(task_id__in=tasks).order_by("pk")
-    for task, kind in alerts.values_list("task_id", "kind"):
-        if task is not None and (name := names.get(kind, kind)) not in kinds[task]:
-            kinds[task].append(name)
-    return kinds
+def open_alerts(using: str, tasks: Sequence[int]) -> dict[int, list[Alert]]:
+    """Return the open alerts of tasks, one of each kind, by the keys of the tasks."""
+    found: dict[int, dict[str, Alert]] = defaultdict(dict)
+    for alert in Alert.objects.using(using).open().filter(task_id__in=tasks).order_by("pk"):
+        if alert.task_id is not None:
+            found[alert.task_id].setdefault(alert.kind, alert)
+    return {task: list(alerts.values()) for task, alerts in found.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

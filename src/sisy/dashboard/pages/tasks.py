@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
 from sisy.dashboard.parameters import of_filter
-from sisy.models import Task, TaskState
+from sisy.models import Alert, Task, TaskState
 from sisy.reports.squares import LatestRuns, latest_runs
-from sisy.reports.task_groups import TaskGroup, kinds_of_open_alerts
+from sisy.reports.task_groups import TaskGroup, open_alerts
 from sisy.reports.tasks import NEEDS_ATTENTION, TaskFilter, find, place_of
 
 MAX_QUEUES_OFFERED = 100  # queues in the filter
@@ -23,11 +23,11 @@ WITHOUT_GROUP = {"app": _("Outside of the apps"), "queue": "", "prefix": _("No p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A task with its latest runs and the kinds of its open alerts."""
+    """A task with its latest runs and its open alerts."""
 
     task: Task
     latest: LatestRuns
-    alerts: Collection[Any]
+    alerts: Collection[Alert]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +85,9 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
     using, now, in_full = page_request.using, page_request.now, page_request.sees_details
     found = find(using, filters, after)
     latest = latest_runs(using, found.tasks, now, in_full=in_full)
-    kinds = kinds_of_open_alerts(using, list(latest))
+    alerts = open_alerts(using, list(latest))
     rows = {
-        task.pk: Row(task=task, latest=latest[task.pk], alerts=kinds.get(task.pk, ()))
+        task.pk: Row(task=task, latest=latest[task.pk], alerts=alerts.get(task.pk, ()))
         for task in found.tasks
     }
     return {
