@@ -16,6 +16,7 @@ from shop import outside
 from sisy.alerting.judge import Judge
 from sisy.models import (
     Attempt,
+    Missed,
     Process,
     Role,
     Run,
@@ -104,7 +105,10 @@ class History:
         for due in moments:
             if not begin < due < end:
                 yield self._run(task, due)
-        if missed := [due for due in moments if begin < due < end]:
+        missed = [due for due in moments if begin < due < end]
+        if missed and task.missed == Missed.LATEST:
+            yield self._run(task, missed.pop(), planned_at=end)
+        if missed:
             yield task.new_run(
                 now=end,
                 due_at=missed[0],
@@ -124,10 +128,11 @@ class History:
                 return
             yield due
 
-    def _run(self, task: Task, due: datetime) -> Run:
+    def _run(self, task: Task, due: datetime, planned_at: datetime | None = None) -> Run:
+        now = planned_at or due
         if task.queue == "labels" and due > self.deployed:
-            return task.new_run(now=due, due_at=due, state=RunState.QUEUED)
-        started_at = due + self._luck.uniform(2, 30) * timedelta(milliseconds=1)
+            return task.new_run(now=now, due_at=due, state=RunState.QUEUED)
+        started_at = now + self._luck.uniform(2, 30) * timedelta(milliseconds=1)
         seconds = (task.userdata or {}).get("seconds", 0.4) * self._luck.uniform(0.7, 1.4)
         process = next(worker for start, worker in reversed(self._workers) if start <= due)
         outcome = self._outcome(task, due)
@@ -135,9 +140,9 @@ class History:
         if is_retried:
             started_at += task.retry_delay
         return task.new_run(
-            now=due,
+            now=now,
             due_at=due,
-            ready_at=due + task.retry_delay if is_retried else due,
+            ready_at=now + task.retry_delay if is_retried else now,
             started_at=started_at,
             finished_at=min(started_at + timedelta(seconds=seconds), self._now),
             attempt=2 if is_retried else 1,

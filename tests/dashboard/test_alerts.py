@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from sisy.lifecycle.miss import missed_row
 from sisy.models import Origin, Overlap, Process, Queue, Role, Run, RunState, Task
 from sisy.reports import alerts as page
-from sisy.reports.alerts import find_alerts
+from sisy.reports.alerts import Severity, find_alerts
 from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
@@ -81,6 +81,20 @@ def test_a_task_that_has_recovered_is_listed_but_is_no_problem():
     page = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
     assert "All clear" in page
     assert "2 of 4 runs in the last 24 hours failed" in page
+
+
+@pytest.mark.parametrize("last", [[], [FAILED]])
+def test_a_task_that_fails_and_recovers_is_a_problem_in_one_place(last):
+    ended(scheduled(label="flaps"), [FAILED, WELL] * 3 + last)
+    [alert] = find_alerts("default", NOON)
+    failed = 3 + len(last)
+    assert alert.why == (
+        f"It fails and recovers: {failed} of the latest {6 + len(last)} runs failed: KeyError."
+    )
+    assert alert.severity == Severity.WARNING
+    page = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    assert "1 problem" in page
+    assert "flapping" in page
 
 
 def test_failures_older_than_24_hours_are_not_counted():

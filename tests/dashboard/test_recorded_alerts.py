@@ -2,7 +2,7 @@
 
 import pytest
 
-from sisy.models import Alert, Process, Role, RunState, TroubledRun
+from sisy.models import Alert, Process, Role, Run, RunState, TroubledRun
 from sisy.records.problems import Kind
 from sisy.reports.alerts import find_alerts
 from tests.admin.pages import history_of, messages_of, text_of
@@ -48,6 +48,20 @@ def up():
         Process.join(role, using="default", now=NOON, lease=HOUR, queues=("default",))
 
 
+def test_an_alert_says_how_many_runs_have_failed_by_now():
+    up()
+    run = failed_run(label="import")
+    opened(subject=f"task:{run.task_id}", task_id=run.task_id, run_id=run.pk)
+    more = [run.task.new_run(now=NOON, state=RunState.FAILED, finished_at=NOON) for _ in range(46)]
+    latest = Run.objects.bulk_create(more[:6])[-1]
+    [alert] = find_alerts("default", NOON)
+    assert alert.why == "The last 7 runs failed: KeyError."
+    assert alert.run == latest.pk
+    Run.objects.bulk_create(more[6:])
+    [alert] = find_alerts("default", NOON)
+    assert alert.why == "The last 40 runs failed, or more: KeyError."
+
+
 def test_a_problem_with_an_alert_is_listed_once():
     up()
     run = failed_run(label="import")
@@ -88,7 +102,7 @@ def test_the_most_severe_alerts_come_first_and_only_some_are_listed():
 
 def test_people_acknowledge_mute_and_close_alerts():
     alert = opened()
-    assert do("acknowledge", alert) == ["Acknowledged 1 alert."]
+    assert do("acknowledge", alert) == ["Acknowledged: failing: import."]
     assert do("mute", alert, hours="8") == ["Muted 1 alert for 8 h."]
     alert.refresh_from_db()
     assert (alert.acknowledged_by, alert.muted_until, alert.muted_by) == (

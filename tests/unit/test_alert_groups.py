@@ -85,8 +85,8 @@ def test_problems_are_counted_with_those_that_people_know():
             alert(Kind.QUEUE_PAUSED, "Paused.", Severity.INFO, queues=("mail",)),
         ]
     )
-    assert in_words(groups, NOON) == "5 problems, 1 acknowledged, 1 muted"
-    assert in_words(groups, NOON + HOUR) == "5 problems, 1 acknowledged"
+    assert in_words(groups, NOON) == "5 problems (1 acknowledged, 1 muted)"
+    assert in_words(groups, NOON + HOUR) == "5 problems (1 acknowledged)"
     assert [group.is_handled(NOON) for group in groups] == [True, True, False, True]
 
 

@@ -157,7 +157,7 @@ def _why(run: Run, number: int) -> str:
 def _fix(run: Run, *, is_missing: bool) -> str:
     if is_missing:
         return gettext("Restore the function, or set another one (target_path).")
-    return gettext("Fix the cause, and then retry with 'manage.py sisy_tasks retry %d'.") % run.pk
+    return gettext("Fix the cause, and then retry with 'manage.py sisy_runs retry %d'.") % run.pk
 
 
 def _missed(using: str, missed: Mapping[int, Sequence[Run]]) -> Iterator[Problem]:

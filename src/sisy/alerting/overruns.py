@@ -41,11 +41,11 @@ def shortest_expectation(using: str) -> timedelta | None:
 
 def slow(watch: Watch) -> Iterator[Problem]:
     """Yield the tasks with a run that has been running for longer than expected."""
-    words = gettext("A run has been running for %(time)s, but should take at most %(most)s.")
+    words = gettext("A run takes longer than the expected %(most)s.")
     for pk, (run, since, limit) in _slow_runs(watch.using, watch.now).items():
-        fix = gettext("If it hangs, cancel it with 'manage.py sisy_tasks cancel --force %d'.") % pk
-        named = {"time": rounded_text(watch.now - since), "most": duration_text(limit)}
-        yield _problem(watch.using, Kind.SLOW, pk, run, since + limit, words % named, fix)
+        fix = gettext("If it hangs, cancel it with 'manage.py sisy_runs cancel %d --force'.") % run
+        why = words % {"most": duration_text(limit)}
+        yield _problem(watch.using, Kind.SLOW, pk, run, since + limit, why, fix)
 
 
 def stalled(watch: Watch) -> Iterator[Problem]:
@@ -53,13 +53,13 @@ def stalled(watch: Watch) -> Iterator[Problem]:
     words = gettext("A run has reported no progress for %(time)s, but should every %(most)s.")
     hint = gettext(
         "See what it does with 'manage.py sisy_runs show %(run)d'. If it hangs, cancel it with "
-        "'manage.py sisy_tasks cancel --force %(task)d'."
+        "'manage.py sisy_runs cancel %(run)d --force'."
     )
     for pk, (run, since, limit) in stalled_runs(watch.using, watch.now).items():
         # While the database was away, no worker could store any progress.
         if watch.waited(since) >= limit:
             named = {"time": rounded_text(watch.now - since), "most": duration_text(limit)}
-            fix = hint % {"run": run, "task": pk}
+            fix = hint % {"run": run}
             yield _problem(watch.using, Kind.STALLED, pk, run, since + limit, words % named, fix)
 
 

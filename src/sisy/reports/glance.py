@@ -44,7 +44,7 @@ class Glance:
 
     @property
     def state(self) -> str:
-        """The state of the site in a few words, such as "3 problems, 1 acknowledged"."""
+        """The state of the site in a few words, such as "3 problems (1 acknowledged)"."""
         return in_words(self.groups, self.now) or gettext("All clear")
 
     @property

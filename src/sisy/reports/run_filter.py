@@ -12,7 +12,7 @@ from sisy.reports.run_search import RunSearch, find, processes_named
 from sisy.reports.walk import Walked
 from sisy.schedules import calendar
 
-MAX_SORTED = 500  # runs that are found before they are sorted by anything but their key
+MAX_SORTED = 5000  # runs that are found before they are sorted by anything but their key
 UNSUCCESSFUL = "unsuccessful"
 SORTS = ("newest", "duration", "delay")
 

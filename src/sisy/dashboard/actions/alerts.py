@@ -20,6 +20,8 @@ def acknowledge(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
         user, alerts, lambda one: one.acknowledge(str(user), formatting.now()), "Acknowledged."
     )
     words = ngettext("Acknowledged %d alert.", "Acknowledged %d alerts.", count) % count
+    if count == 1 and len(alerts) == 1:
+        words = gettext("Acknowledged: %s.") % alerts[0]
     nothing = gettext("Nothing to acknowledge: it was acknowledged before, or is closed.")
     yield done(words if count else nothing, count)
 

@@ -66,8 +66,8 @@ class RunsPage(Page):
             "until": _for_field(filters.until, page_request),
             "sorts": [
                 ("", _("newest first")),
-                ("duration", _("longest first")),
-                ("delay", _("latest first")),
+                ("duration", _("longest duration first")),
+                ("delay", _("longest delay first")),
             ],
             "may_search_text": page_request.sees_details,
             "may_retry": page_request.may("run_task"),

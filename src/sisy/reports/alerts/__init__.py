@@ -21,6 +21,7 @@ from sisy.reports.alerts.processes import (
     worker_alerts,
 )
 from sisy.reports.alerts.recorded import recorded_alerts, without_recorded
+from sisy.reports.alerts.streaks import with_latest_runs
 from sisy.reports.alerts.tasks import broken_alerts, failed_alerts, late_alerts, missed_alerts
 from sisy.reports.errors import MAX_GROUPS_SHOWN
 from sisy.reports.fleet import Fleet
@@ -52,4 +53,5 @@ def find_alerts(
     recorded = list(recorded_alerts(using))
     others = without_recorded((alert for kind in kinds for alert in kind), recorded)
     ranks = {severity: rank for rank, severity in enumerate(Severity)}
-    return sorted([*recorded, *others], key=lambda alert: ranks[alert.severity])
+    alerts = with_latest_runs(using, [*recorded, *others])
+    return sorted(alerts, key=lambda alert: ranks[alert.severity])

@@ -54,6 +54,8 @@ class Alert:
     """The alert of which people are told, if there is one."""
     number: int = 1
     """The number of problems that the row represents."""
+    is_flapping: bool = False
+    """Whether the task fails and recovers again and again."""
 
     @property
     def is_about_site(self) -> bool:

@@ -198,9 +198,10 @@ def in_words(groups: Sequence[AlertGroup], now: datetime) -> str:
     number = sum(group.number for group in problems)
     if not number:
         return ""
-    words = [ngettext("%d problem", "%d problems", number) % number]
+    words = ngettext("%d problem", "%d problems", number) % number
+    handled = []
     if known := sum(group.is_acknowledged for group in problems):
-        words.append(ngettext("%d acknowledged", "%d acknowledged", known) % known)
+        handled.append(ngettext("%d acknowledged", "%d acknowledged", known) % known)
     if muted := sum(group.muted_until(now) is not None for group in problems):
-        words.append(ngettext("%d muted", "%d muted", muted) % muted)
-    return ", ".join(words)
+        handled.append(ngettext("%d muted", "%d muted", muted) % muted)
+    return f"{words} ({', '.join(handled)})" if handled else words

@@ -127,7 +127,7 @@ def _of_group(group: RecentTrouble, kind: Kind, severity: Severity, why: str) ->
         severity=severity,
         what=group.label,
         why=why,
-        since=newest.finished_at,
+        since=newest.due_at if kind == Kind.MISSED else newest.finished_at,
         badge=newest.state,
         task=task,
         path=path,

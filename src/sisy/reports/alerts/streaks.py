@@ -1,0 +1,68 @@
+"""Say how the latest runs of failing tasks ended, so that a task that flaps is seen to flap.
+
+The text of a recorded alert is that of its opening: "The latest run failed". Since then, the task
+may have failed a hundred times, or may have recovered and failed again.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby, takewhile
+
+from django.utils.translation import gettext, ngettext
+
+from sisy.models import Run
+from sisy.records.choices import FAILED_STATES, RunState
+from sisy.reports.alerts.alert import Alert, Kind, Severity
+from sisy.reports.ledger import newest_runs
+
+LATEST = 40  # runs of a task that are looked at
+FLAPPING = 3  # series of failed runs among these, with successes between them
+
+KINDS = (Kind.FAILING, Kind.FAILED)
+
+
+def with_latest_runs(using: str, alerts: Iterable[Alert]) -> list[Alert]:
+    """Return the alerts, those about failing tasks with what their latest runs say."""
+    listed = list(alerts)
+    tasks = {alert.task for alert in listed if alert.kind in KINDS and alert.task is not None}
+    ended: dict[int | None, list[Run]] = defaultdict(list)
+    states = (*FAILED_STATES, RunState.SUCCEEDED)
+    for run in newest_runs(using, tasks, LATEST).filter(state__in=states).only("task", "state"):
+        ended[run.task_id].append(run)
+    return [
+        _seen_again(alert, ended[alert.task])
+        if alert.kind in KINDS and ended.get(alert.task)
+        else alert
+        for alert in listed
+    ]
+
+
+def _seen_again(alert: Alert, latest: Sequence[Run]) -> Alert:
+    """Return the alert with what the latest runs of its task say, the newest of which is first."""
+    failed = [run for run in latest if run.state in FAILED_STATES]
+    if not failed:
+        return alert
+    series = sum(is_failed for is_failed, _ in groupby(latest, lambda run: run in failed))
+    if series >= FLAPPING:
+        words = gettext("It fails and recovers: %(failed)d of the latest %(all)d runs failed")
+        named = {"failed": len(failed), "all": len(latest)}
+        why = _with_cause(words % named, alert)
+        # The same severity while it works and while it fails: its row keeps its place.
+        return replace(
+            alert, why=why, run=failed[0].pk, severity=Severity.WARNING, is_flapping=True
+        )
+    if alert.kind == Kind.FAILING:
+        streak = len(list(takewhile(lambda run: run in failed, latest)))
+        words = ngettext("The latest run failed", "The last %d runs failed", streak)
+        if streak == LATEST:
+            words = gettext("The last %d runs failed, or more")
+        why = _with_cause(words % streak if "%d" in words else words, alert)
+        return replace(alert, why=why, run=failed[0].pk)
+    return alert
+
+
+def _with_cause(words: str, alert: Alert) -> str:
+    """Return the words with the cause that the text of the alert names, if it names one."""
+    cause = alert.why.partition(": ")[2].partition(". ")[0].rstrip(".")
+    return f"{words}: {cause}." if cause else f"{words}."
