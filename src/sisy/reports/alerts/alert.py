@@ -55,7 +55,7 @@ class Alert:
     number: int = 1
     """The number of problems that the row represents."""
     is_flapping: bool = False
-    """Whether the task fails and recovers again and again."""
+    """True if the task fails and recovers again and again."""
 
     @property
     def is_about_site(self) -> bool:

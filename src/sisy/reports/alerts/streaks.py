@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby, takewhile
 
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import ngettext
 
 from sisy.models import Run
 from sisy.records.choices import FAILED_STATES, RunState
@@ -45,7 +45,11 @@ def _seen_again(alert: Alert, latest: Sequence[Run]) -> Alert:
         return alert
     series = sum(is_failed for is_failed, _ in groupby(latest, lambda run: run in failed))
     if series >= FLAPPING:
-        words = gettext("It fails and recovers: %(failed)d of the latest %(all)d runs failed")
+        words = ngettext(
+            "It fails and recovers: %(failed)d of the latest run failed",
+            "It fails and recovers: %(failed)d of the latest %(all)d runs failed",
+            len(latest),
+        )
         named = {"failed": len(failed), "all": len(latest)}
         why = _with_cause(words % named, alert)
         # The same severity while it works and while it fails: its row keeps its place.
@@ -56,7 +60,9 @@ def _seen_again(alert: Alert, latest: Sequence[Run]) -> Alert:
         streak = len(list(takewhile(lambda run: run in failed, latest)))
         words = ngettext("The latest run failed", "The last %d runs failed", streak)
         if streak == LATEST:
-            words = gettext("The last %d runs failed, or more")
+            words = ngettext(
+                "The last run failed, or more", "The last %d runs failed, or more", streak
+            )
         why = _with_cause(words % streak if "%d" in words else words, alert)
         return replace(alert, why=why, run=failed[0].pk)
     return alert
