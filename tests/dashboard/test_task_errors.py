@@ -120,6 +120,21 @@ def test_an_error_is_new_since_the_first_start_of_the_workers(task):
     assert group.new_since == "New since the workers started on 2026-05-05 07:00:00"
 
 
+def test_an_error_is_new_since_the_first_start_of_a_version(task, settings):
+    settings.SISY_VERSION = "1.3"
+    worker(30 * HOUR, lease=20 * HOUR)
+    settings.SISY_VERSION = "1.4"
+    worker(9 * HOUR, lease=HOUR)  # it has ended since then
+    worker(2 * HOUR, lease=3 * HOUR)
+    failed(task, 20 * HOUR, "OSError: full")
+    failed(task, 8 * HOUR, "OSError: full")
+    failed(task, 8 * HOUR, "KeyError: 'anvil'")
+    assert {group.words: group.new_since for group in groups(task)} == {
+        "KeyError: 'anvil'": "New since version 1.4 started on 2026-05-05 03:00:00",
+        "OSError: full": "",
+    }
+
+
 def test_workers_of_other_queues_and_dead_ones_do_not_count(task):
     worker(5 * HOUR, queue="mail")
     worker(6 * HOUR, lease=MINUTE)

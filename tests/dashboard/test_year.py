@@ -33,7 +33,7 @@ def ended(task, ago, state=RunState.SUCCEEDED, **columns):
 
 
 def days(task, zone=UTC):
-    return days_of("default", task, NOON - 365 * DAY, zone)
+    return days_of("default", task, zone)
 
 
 def looks(task):

@@ -22,7 +22,7 @@ STEPS = [
 MAKE = """#!/bin/sh
 echo "made $*"
 [ "$*" != "$FAIL_AT" ] || exit 7
-[ "$1" != demo ] || echo "count up ${DEMO_RUNS:-20} 0"
+[ "$1" != demo ] || echo "visits: count up ${DEMO_RUNS:-20} 0"
 """
 NOTHING = "#!/bin/sh\n"
 

@@ -19,6 +19,9 @@ from sisy.runtime import signal_dispatch
 LONGEST_LEASE = timedelta(seconds=conf.RANGES["lease_seconds"][1]) + timedelta(minutes=1)
 """A lease that ends later than this from now was taken before the clock was set back."""
 
+DEFAULT_VERSION = f"Sisy {metadata.version('sisy')}"
+"""The version of a process of a project that does not name its own."""
+
 
 class ProcessQuerySet(models.QuerySet["Process"]):
     def alive(self, now: datetime) -> "ProcessQuerySet":
@@ -159,7 +162,7 @@ class Process(models.Model):
             pid=os.getpid(),
             queues=list(queues),
             slots=slots,
-            version=conf.get_settings().version or f"Sisy {metadata.version('sisy')}",
+            version=conf.get_settings().version or DEFAULT_VERSION,
             started_at=now,
             lease_until=now + lease,
             problem=problem[:500],

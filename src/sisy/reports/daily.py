@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 
 from sisy.models import Run, RunState, Task
-from sisy.records.choices import FAILED_STATES, LIVE_STATES
+from sisy.records.choices import FAILED_STATES
 from sisy.records.small_tables import TroubledRun
 
 MAX_RUNS_READ = 4000  # newest runs
@@ -69,24 +69,25 @@ class Days:
         return Day(is_complete=self.complete_since is None or day >= self.complete_since)
 
 
-def days_of(using: str, task: Task, since: datetime, zone: tzinfo) -> Days:
-    """Return how the runs of a task ended on each day since a moment.
+def days_of(using: str, task: Task, zone: tzinfo) -> Days:
+    """Return how the newest runs of a task ended on each day.
 
     Args:
         zone: the zone that decides on which day a run ended.
     """
     newest = Run.objects.using(using).filter(task=task).order_by("-pk")
-    columns = ("pk", "state", "finished_at", "planned_at", "count")
-    rows = list(newest.values_list(*columns)[:MAX_RUNS_READ])
+    rows = list(newest.values_list("pk", "state", "finished_at", "count")[:MAX_RUNS_READ])
     states: dict[date, Counter[str]] = defaultdict(Counter)
-    for _, state, finished_at, planned_at, count in rows:
-        if state not in LIVE_STATES:
-            states[_day_of(finished_at or planned_at, zone)][state] += count
+    oldest = None
+    for _, state, finished_at, count in rows:
+        if finished_at is not None:
+            oldest = _day_of(finished_at, zone)
+            states[oldest][state] += count
     complete_since = known_since = None
-    if len(rows) == MAX_RUNS_READ:
+    if len(rows) == MAX_RUNS_READ and oldest is not None:
         # The day of the oldest run is only partly read.
-        complete_since = _day_of(rows[-1][3], zone) + timedelta(days=1)
-        known_since = _add_troubled(using, task, rows[-1][0], since, zone, states)
+        complete_since = oldest + timedelta(days=1)
+        known_since = _add_troubled(using, task, rows[-1][0], zone, states)
     return Days(
         by_date={
             day: Day(states=counted, is_complete=complete_since is None or day >= complete_since)
@@ -102,7 +103,6 @@ def _add_troubled(
     using: str,
     task: Task,
     before: int,
-    since: datetime,
     zone: tzinfo,
     states: Mapping[date, Counter[str]],
 ) -> date | None:

@@ -5,13 +5,14 @@ Errors are of one kind if they have the same class, and their messages differ on
 An error is new since an event if the task failed with it only after that. Two events are known:
 
 - the newest change of the task's settings, by a person or by a deploy that changed its declaration
-- the start of the workers: the first start among those that serve the task's queue now. A deploy
-  restarts them all. Sisy does not know the version of your code.
+- the start of the version of the project that serves the task's queue now, if ``SISY_VERSION``
+  names it; else the first start among the workers that serve the queue now
 
 It is not new if the ledger does not reach back to before the event.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,12 +20,14 @@ from django.utils.translation import gettext
 
 from sisy import conf
 from sisy.models import Process, Role, Run, Task, TaskChange
+from sisy.models.process import DEFAULT_VERSION
 from sisy.records.choices import FAILED_STATES, ChangedBy
 from sisy.reports import formatting
 from sisy.reports.by_state import keys_of, troubled
 
 MAX_RUNS_READ = 500  # failed runs, the newest ones
 MAX_LENGTH = 300  # characters of a message
+MAX_PROCESSES_READ = 500  # newest processes, including those that have ended
 
 # Longer first: a UUID has numbers in it.
 VARIABLE = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b0x[0-9a-f]+\b|\d+", re.I)
@@ -84,7 +87,7 @@ def errors_of(using: str, task: Task, now: datetime) -> TaskErrors:
     runs = Run.objects.using(using).filter(pk__in=keys, state__in=FAILED_STATES).order_by("-pk")
     found: dict[tuple[str, str], ErrorGroup] = {}
     oldest: Run | None = None
-    for oldest in runs.defer("payload", "result"):
+    for oldest in runs.only("task", "state", "reason", "error", "error_class", "finished_at"):
         words = _message(oldest)
         kind = oldest.error_class, VARIABLE.sub("0", words)
         if kind not in found:
@@ -128,16 +131,27 @@ def _events(using: str, task: Task, now: datetime) -> list[Event]:
             events.append(Event(at=change.changed_at, words=words % moment))
             break
     if task.engine in conf.get_settings().native_engines:
-        workers = Process.objects.using(using).alive(now).filter(role=Role.WORKER)
-        starts = [
-            started_at
-            for queues, started_at in workers.values_list("queues", "started_at")
-            if task.queue in queues
-        ]
-        if starts:
-            words = gettext("New since the workers started on %s") % formatting.short(min(starts))
-            events.append(Event(at=min(starts), words=words))
+        events += _starts(using, task.queue, now)
     return events
+
+
+def _starts(using: str, queue: str, now: datetime) -> Iterator[Event]:
+    """Yield the first start of the version that serves a queue now, or else of its workers."""
+    workers = Process.objects.using(using).alive(now).filter(role=Role.WORKER)
+    serving = [worker for worker in workers.order_by("started_at") if queue in worker.queues]
+    if not serving:
+        return
+    version = serving[-1].version
+    if version and version != DEFAULT_VERSION:
+        known = Process.all_objects.using(using).order_by("-pk")[:MAX_PROCESSES_READ]
+        first = min(process.started_at for process in known if process.version == version)
+        words = gettext("New since version %(version)s started on %(moment)s")
+        named = {"version": version, "moment": formatting.short(first)}
+        yield Event(at=first, words=words % named)
+    else:
+        first = serving[0].started_at
+        words = gettext("New since the workers started on %s")
+        yield Event(at=first, words=words % formatting.short(first))
 
 
 def _message(run: Run) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from sisy.models import Run, Task
+from sisy.models import Run, RunState, Task
 from sisy.reports.durations import percentile
 
 MAX_RUNS_READ = 1000  # newest runs, including those that were never started
@@ -19,7 +19,27 @@ LEAST_RUNS = 8  # fewer have no outliers
 FENCE = 3  # times the distance between the quartiles: Tukey's bound for values that are far out
 LEAST_EXCESS = timedelta(seconds=1)
 
-COLUMNS = ("task", "state", "ready_at", "started_at", "finished_at")
+COLUMNS = ("pk", "state", "ready_at", "started_at", "finished_at")
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run that has started and ended. A thousand of them are read faster than rows of the model.
+
+    Attributes:
+        duration: see `Run.duration`.
+        lateness: see `Run.lateness`.
+    """
+
+    pk: int
+    state: str
+    started_at: datetime
+    duration: timedelta
+    lateness: timedelta
+
+    @property
+    def state_in_words(self) -> str:
+        return str(dict(RunState.choices).get(self.state, self.state))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +78,20 @@ class Trend:
     """
 
     points: list[Point]
-    slow: list[Run]
-    late: list[Run]
+    slow: list[EndedRun]
+    late: list[EndedRun]
     runs: int
 
 
 def trend_of(using: str, task: Task) -> Trend:
     """Return the trend of a task."""
-    newest = Run.objects.using(using).filter(task=task).order_by("-pk").only(*COLUMNS)
+    newest = Run.objects.using(using).filter(task=task).order_by("-pk").values_list(*COLUMNS)
     # Filtered here, so that a long series of missed or skipped occurrences is not read.
-    runs = [run for run in newest[:MAX_RUNS_READ] if run.started_at and run.finished_at]
+    runs = [
+        EndedRun(pk, state, started, max(timedelta(0), finished - started), started - ready)
+        for pk, state, ready, started, finished in newest[:MAX_RUNS_READ]
+        if started is not None and finished is not None
+    ]
     # A retried run starts after runs that were planned later.
     runs.sort(key=lambda run: (run.started_at, run.pk))
     return Trend(
@@ -78,7 +102,7 @@ def trend_of(using: str, task: Task) -> Trend:
     )
 
 
-def points_of(runs: Sequence[Run]) -> list[Point]:
+def points_of(runs: Sequence[EndedRun]) -> list[Point]:
     """Return the points of runs that have started and ended, in the order of their starts."""
     size = max(1, -(-len(runs) // MAX_POINTS))
     # The newest point is full, so that it does not depend on a single run.
@@ -87,22 +111,22 @@ def points_of(runs: Sequence[Run]) -> list[Point]:
     return [_point(runs[start:end]) for start, end in pairwise(edges)]
 
 
-def _point(runs: Sequence[Run]) -> Point:
+def _point(runs: Sequence[EndedRun]) -> Point:
     return Point(
-        at=runs[-1].started_at or runs[-1].ready_at,
+        at=runs[-1].started_at,
         count=len(runs),
         took=_spread(runs, "duration"),
         late=_spread(runs, "lateness"),
     )
 
 
-def _spread(runs: Sequence[Run], measure: str) -> Spread:
+def _spread(runs: Sequence[EndedRun], measure: str) -> Spread:
     values = sorted(getattr(run, measure) for run in runs)
     high = percentile(values, 0.95) if len(values) > 1 else None
     return Spread(median=percentile(values, 0.5), high=high)
 
 
-def _outliers(runs: Sequence[Run], measure: str) -> list[Run]:
+def _outliers(runs: Sequence[EndedRun], measure: str) -> list[EndedRun]:
     """Return the runs with values that are far out, the largest ones, in the order of starts."""
     if len(runs) < LEAST_RUNS:
         return []

@@ -1,6 +1,6 @@
 """The page of a task."""
 
-from datetime import datetime, time
+from datetime import datetime
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfoNotFoundError
@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from sisy.dashboard import declared, policy_text
-from sisy.dashboard.charts.year import first_day, year_of
+from sisy.dashboard.charts.year import year_of
 from sisy.dashboard.dst_notes import around, next_clock_change, told
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
@@ -82,9 +82,8 @@ class TaskPage(Page):
         """Return the context of the days of a year."""
         zone = timezone.get_current_timezone()
         today = page_request.now.astimezone(zone).date()
-        since = datetime.combine(first_day(today), time.min, zone)
         task = task_of(page_request)
-        days = days_of(page_request.using, task, since, zone)
+        days = days_of(page_request.using, task, zone)
         return {
             "days": days,
             "year": year_of(days, today, zone),
