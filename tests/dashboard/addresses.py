@@ -11,7 +11,7 @@ from tests.support.moments import NOON
 
 PART_NAMES = "status,counts,alerts,timeline,latest,list,head,output,steps,what,related,commands"
 TASK_PARTS = "history,coming,about,errors,changes,ledger,log"
-PARTS = f"?parts={PART_NAMES},{TASK_PARTS},processes,queues,map,meaning"
+PARTS = f"?parts={PART_NAMES},{TASK_PARTS},processes,queues,map,meaning,tasks"
 
 
 def _walk(resolver: URLResolver, before: str = "") -> Iterator[tuple[str, str]]:

@@ -67,6 +67,7 @@ RIGHT = {
     "/sisy/tasks/{task}/backfill/": RANGE,
     "/sisy/tasks/{task}/schedule/": {"schedule": "* * * * *", "timezone": "UTC"},
     "/admin/sisy/task/occurrences/": {**EDITED, **WINDOW, "task": "1", "iterations": "3"},
+    "/sisy/load/peak/": {"at": "2026-05-06T00:00:00+00:00", "minutes": "60", "way": "15"},
     "/sisy/tasks/": {**dict.fromkeys(("search", "state", "queue", "target"), ""), **PLACE},
     "/sisy/runs/": dict.fromkeys((*RunsPage.asks,), ""),
     "/sisy/runs/matching/retry/": {**dict.fromkeys(RunsPage.asks, ""), "state": "failed"},
@@ -78,6 +79,7 @@ TOGETHER = ("overview", "task")
 """Pages on which each value is read by itself."""
 
 FORMS = {
+    "/sisy/load/peak/?minutes=60": {"pk": "{task}"},
     "/sisy/runs/matching/cancel/?search=sweep": {"next": "/sisy/"},
     "/sisy/tasks/{task}/schedule/": {"schedule": "* * * * *", "timezone": "UTC"},
     "/sisy/tasks/{task}/backfill/": RANGE,

@@ -79,6 +79,16 @@ def test_the_fullest_moments_are_those_in_which_most_runs_begin(seed):
         assert expected[moment.due] == moment.number
 
 
+def test_a_spread_distributes_starts_over_its_time():
+    fields = {"expression": "0 12 * * *", "timezone": "UTC", "number": 6}
+    group = DueGroup(**fields, spread=15 * MINUTE, takes=10 * MINUTE)
+    found = cells([group], NOON, 10 * MINUTE, 3)
+    assert [round(cell.starts, 6) for cell in found] == [4, 2, 0]
+    assert [round(cell.busy, 6) for cell in found] == [4, 2, 0]
+    assert busiest([group], NOON, NOON + DAY) == []
+    assert len(busiest([DueGroup(**fields)], NOON, NOON + DAY)) == 1
+
+
 def test_an_unreadable_task_does_not_break_the_page():
     groups = [
         DueGroup(expression="61 * * * *", timezone="UTC"),
@@ -112,6 +122,11 @@ def test_load_above_the_slots_is_marked():
     assert [(square.level, square.is_over) for square in found] == [(5, True), (2, False)]
 
 
+def test_a_pile_on_top_of_a_constant_load_stands_out():
+    found = squares([Cell(start=NOON, starts=n) for n in (900, 942, 900)], 2, 942, 900)
+    assert [(square.level, square.height) for square in found] == [(0, 0), (5, 80), (0, 0)]
+
+
 @pytest.mark.parametrize(
     ("number", "words"),
     [(0, ""), (0.2, "<1"), (7, "7"), (999, "999"), (12_300, "12k"), (2e6, "2M")],
@@ -136,11 +151,19 @@ class TestPage:
             task = scheduled("0 0 * * *", label=f"invoices {n}")
             times = {"started_at": NOON - DAY, "finished_at": NOON - DAY + HOUR}
             task.new_run(now=NOON - DAY, state=RunState.SUCCEEDED, **times).save()
-        scheduled("*/5 * * * *")
+        scheduled("*/5 * * * *", label="sweep")
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert "7 repeating tasks, 2 slots" in text
-        assert "2026-05-06 00:00:00 7 0 0 * * * 6 */5 * * * * 1" in text
+        assert "2026-05-06 00:00:00 7 invoices 0 and 5 more , sweep Spread…" in text
         assert "▲ marks times when the average number of concurrent runs" in text
+
+    def test_a_constant_load_is_the_base_of_the_bars(self):
+        for n in range(3):
+            scheduled("* * * * *", label=f"poll {n}")
+        scheduled("0 0 * * *", label="nightly")
+        text = text_of(browser_of("view_task").get("/sisy/load/"))
+        assert "Bars begin at 45: at least so many start at any time." in text
+        assert "runs that start per hour, coloured from 180 on" in text
 
     def test_an_empty_site_has_none(self):
         text = text_of(browser_of("view_task").get("/sisy/load/"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Self
 
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.utils.translation import gettext, ngettext
 
 from sisy import clock, conf
@@ -16,7 +16,6 @@ from sisy.reports.by_state import NewestRuns, running_runs
 from sisy.reports.formatting import in_zone
 
 MAX_ROWS_SHOWN = 500  # processes, and their runs
-MAX_ENDED_COUNTED = 10_000  # runs that ended in a period
 MAX_RUNS_NAMED = 20  # runs of one worker
 CLOCK_TOLERANCE = timedelta(seconds=1)
 
@@ -219,10 +218,11 @@ def throughput(using: str, now: datetime) -> list[Rate]:
     Only the newest runs are read: see `NewestRuns`.
     """
     newest = NewestRuns.of(using)
-    rates = []
-    for span in (MINUTE, HOUR):
-        number, is_all = newest.ended_since(
-            now - span, MAX_ENDED_COUNTED, started_at__isnull=False
-        )
-        rates.append(Rate(span=span, number=number, is_all=is_all))
-    return rates
+    ended = newest.runs.filter(started_at__isnull=False, finished_at__gte=now - HOUR)
+    counts = ended.aggregate(
+        minute=Count("pk", filter=Q(finished_at__gte=now - MINUTE)), hour=Count("pk")
+    )
+    return [
+        Rate(span=span, number=counts[name], is_all=newest.reach(now - span))
+        for name, span in (("minute", MINUTE), ("hour", HOUR))
+    ]

@@ -28,7 +28,7 @@ MAX_ITERATIONS_COUNTED = 1000  # iterations of such a task that are counted one 
 MAX_MOMENTS_LISTED = 200  # due moments of a schedule; if there are more, they are only counted
 MAX_MOMENTS_NAMED = 10
 CANDIDATES = 40
-MAX_EXPRESSIONS_NAMED = 3
+MAX_TASKS_NAMED = 3  # tasks of a moment, each of another schedule
 
 NO_TIME = timedelta(0)
 HOUR = timedelta(hours=1)
@@ -42,6 +42,7 @@ class DueGroup:
         key: the text from which ``h`` is computed.
         number: how many tasks the group has; a fraction if only a sample of them was read.
         takes: how long their runs usually take.
+        spread: the time over which their starts are spread.
         start: the moment before which they are not due, if any.
         end: the moment from which they are no longer due, if any.
     """
@@ -51,6 +52,7 @@ class DueGroup:
     key: str = ""
     number: float = 1.0
     takes: timedelta = NO_TIME
+    spread: timedelta = NO_TIME
     start: datetime | None = None
     end: datetime | None = None
 
@@ -89,11 +91,15 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """A second in which many runs start, and the schedules of most of them."""
+    """A second in which many runs start, and most of their tasks.
+
+    Attributes:
+        tasks: the labels of tasks, each with the number of further tasks with its schedule.
+    """
 
     due: datetime
     number: float
-    expressions: Sequence[tuple[str, float]]
+    tasks: Sequence[tuple[str, int]]
 
 
 def due_groups(using: str, now: datetime, until: datetime) -> DueGroups:
@@ -106,7 +112,7 @@ def due_groups(using: str, now: datetime, until: datetime) -> DueGroups:
     rows = (
         due.filter(iterations=None)
         .order_by()
-        .values_list("schedule", "timezone", "start_running", "end_running")
+        .values_list("schedule", "timezone", "start_running", "end_running", "spread")
         .annotate(number=Count("pk"), label=Min("label"))
         .order_by("-number")
     )
@@ -122,10 +128,11 @@ def due_groups(using: str, now: datetime, until: datetime) -> DueGroups:
             key=key,
             number=number / len(keys),
             takes=takes.get((expression, zone), NO_TIME),
+            spread=spread,
             start=start,
             end=end,
         )
-        for expression, zone, start, end, number, label in shared[:MAX_GROUPS]
+        for expression, zone, start, end, spread, number, label in shared[:MAX_GROUPS]
         for keys in [_keys(due, expression, zone, number, label)]
         for key in keys
     ]
@@ -135,12 +142,13 @@ def due_groups(using: str, now: datetime, until: datetime) -> DueGroups:
             timezone=task.timezone,
             key=task.label,
             takes=takes.get((task.schedule, task.timezone), NO_TIME),
+            spread=task.spread,
             start=task.start_running,
             end=_end(task, now, until),
         )
         for task in limited[:MAX_LIMITED_TASKS]
     ]
-    counted = sum(row[4] for row in shared[:MAX_GROUPS]) + len(limited[:MAX_LIMITED_TASKS])
+    counted = sum(row[5] for row in shared[:MAX_GROUPS]) + len(limited[:MAX_LIMITED_TASKS])
     is_cut = len(shared) > MAX_GROUPS or len(limited) > MAX_LIMITED_TASKS
     return DueGroups(groups=groups, tasks=counted, left_out=due.count() - counted if is_cut else 0)
 
@@ -172,18 +180,33 @@ def cells(groups: Iterable[DueGroup], start: datetime, width: timedelta, count: 
         if schedule is None:
             continue
         for place, times in _due_in_cells(group, schedule, start, width, count):
-            found[place].starts += group.number * times
-            _take_slots(found, place, group.number * times, group.takes / width)
+            _start(found, place, group.number * times, group, width)
     return found
+
+
+def _start(
+    found: Sequence[Cell], place: float, runs: float, group: DueGroup, width: timedelta
+) -> None:
+    """Let runs start at a place, or from there on over the time of their spread."""
+    end = place + group.spread / width
+    while int(place) < len(found):
+        until = min(end, int(place) + 1)
+        part = (until - place) / (end - place) if end > place else 1.0
+        found[int(place)].starts += runs * part
+        _take_slots(found, int(place), runs * part, group.takes / width)
+        runs -= runs * part
+        place = until
+        if place >= end:
+            return
 
 
 def _due_in_cells(
     group: DueGroup, schedule: Schedule, start: datetime, width: timedelta, count: int
-) -> Iterable[tuple[int, int]]:
+) -> Iterable[tuple[float, int]]:
     first, end = group.within(start, start + count * width)
     if schedule.count_between(just_before(first), just_before(end)) <= MAX_MOMENTS_LISTED:
         for due in schedule.between(just_before(first), just_before(end)):
-            yield int((due - start) / width), 1
+            yield (due - start) / width, 1
         return
     for place in range(count):
         first, end = group.within(start + place * width, start + (place + 1) * width)
@@ -201,39 +224,53 @@ def _take_slots(found: Sequence[Cell], place: int, runs: float, widths: float) -
 
 
 def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[Moment]:
-    """Return the seconds in which most runs start, if two or more do, the busiest first."""
-    often: list[tuple[DueGroup, Schedule]] = []
+    """Return the seconds in which most runs start, if two or more do, the busiest first.
+
+    Tasks with a spread are left out: their runs do not start in the same second.
+    """
+    often: list[tuple[int, Schedule]] = []
     due_at: Counter[datetime] = Counter()
-    by: dict[datetime, Counter[str]] = {}
-    for group in groups:
-        schedule = group.schedule()
+    by: dict[datetime, Counter[int]] = {}
+    for place, group in enumerate(groups):
+        schedule = None if group.spread else group.schedule()
         if schedule is None:
             continue
         first, last = map(just_before, group.within(start, end))
         if schedule.count_between(first, last) > MAX_MOMENTS_LISTED:
-            often.append((group, schedule))
+            often.append((place, schedule))
             continue
         for due in schedule.between(first, last):
-            _add(due_at, by, due, group)
+            _add(due_at, by, due, place, group.number)
     for due in [*heapq.nlargest(CANDIDATES, due_at, key=due_at.__getitem__), *_hours(start, end)]:
         due_at.setdefault(due, 0)
     for due in heapq.nlargest(2 * CANDIDATES, due_at, key=due_at.__getitem__):
-        for group, schedule in often:
-            first, last = group.within(start, end)
+        for place, schedule in often:
+            first, last = groups[place].within(start, end)
             if first <= due < last and schedule.next_after(just_before(due)) == due:
-                _add(due_at, by, due, group)
+                _add(due_at, by, due, place, groups[place].number)
     return [
-        Moment(due=due, number=due_at[due], expressions=by[due].most_common(MAX_EXPRESSIONS_NAMED))
+        Moment(
+            due=due,
+            number=due_at[due],
+            tasks=[
+                (groups[place].key, max(0, round(number) - 1))
+                for place, number in by[due].most_common(MAX_TASKS_NAMED)
+            ],
+        )
         for due in heapq.nlargest(MAX_MOMENTS_NAMED, due_at, key=due_at.__getitem__)
         if due_at[due] > 1
     ]
 
 
 def _add(
-    due_at: "Counter[datetime]", by: "dict[datetime, Counter[str]]", due: datetime, group: DueGroup
+    due_at: "Counter[datetime]",
+    by: "dict[datetime, Counter[int]]",
+    due: datetime,
+    place: int,
+    number: float,
 ) -> None:
-    due_at[due] += group.number  # type: ignore[assignment]  # a sample may represent a fraction
-    by.setdefault(due, Counter())[group.expression] += group.number  # type: ignore[assignment]
+    due_at[due] += number  # type: ignore[assignment]  # a sample may represent a fraction
+    by.setdefault(due, Counter())[place] += number  # type: ignore[assignment]
 
 
 def _hours(start: datetime, end: datetime) -> Iterable[datetime]:

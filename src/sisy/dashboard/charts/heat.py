@@ -24,20 +24,21 @@ class Square:
     cell: Cell
 
 
-def squares(cells: Sequence[Cell], slots: int, most: float) -> list[Square]:
+def squares(cells: Sequence[Cell], slots: int, most: float, base: float = 0.0) -> list[Square]:
     """Return cells side by side.
 
     Args:
         slots: the number of runs that can execute at once.
         most: the number of runs that start in the busiest cell of the map.
+        base: the number at which heights and levels begin.
     """
     width = 100 / len(cells) if cells else 100.0
     return [
         Square(
             x=place * width,
             width=width,
-            height=round(HEIGHT * cell.starts / most) if most else 0,
-            level=_level(cell.starts, most),
+            height=round(HEIGHT * max(0.0, cell.starts - base) / (most - base)) if most else 0,
+            level=_level(max(0.0, cell.starts - base), most - base),
             is_over=cell.busy > slots,
             number=shortened(cell.starts),
             cell=cell,

@@ -17,6 +17,7 @@ from sisy.dashboard.pages.frame import FindView, PreferencesView
 from sisy.dashboard.pages.load import LoadPage
 from sisy.dashboard.pages.matching import MatchingPage
 from sisy.dashboard.pages.overview import OverviewPage
+from sisy.dashboard.pages.peak import PeakPage
 from sisy.dashboard.pages.reschedule import ReschedulePage
 from sisy.dashboard.pages.revert import RevertPage
 from sisy.dashboard.pages.run import RunPage
@@ -36,6 +37,7 @@ PAGES: dict[str, tuple[str, Any]] = {
     "act_on_matching": ("runs/matching/<str:verb>/", MatchingPage),
     "export_runs": ("runs/export.<str:kind>", ExportView),
     "load": ("load/", LoadPage),
+    "peak": ("load/peak/", PeakPage),
     "fleet": ("fleet/", FleetPage),
     "editor": ("schedule/", EditorPage),
     "find": ("find/", FindView),

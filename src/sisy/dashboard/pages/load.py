@@ -1,7 +1,9 @@
 """The page of the upcoming load, compared with the slots of the workers."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.cache import cache
 from django.utils import timezone
@@ -11,13 +13,15 @@ from sisy.dashboard.charts.heat import by_day, shortened, squares
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, Page, Part
 from sisy.reports.fleet import status
-from sisy.reports.load import Cell, DueGroups, busiest, cells, due_groups
+from sisy.reports.load import Cell, DueGroups, Moment, busiest, cells, due_groups
 from sisy.reports.timeline.window import Window
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 QUARTER = timedelta(minutes=15)
 DAYS = 7
 KEPT = 60  # seconds for which a result is cached
+
+T = TypeVar("T")
 
 
 class LoadPage(Page):
@@ -27,51 +31,111 @@ class LoadPage(Page):
     title = _("Upcoming load")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadMap:
+    """The forecast, by 15 minutes for a day and by the hour for a week.
+
+    Attributes:
+        base: how many runs at least start in each cell of the day, and in each of the week. Bars
+            and colours begin there, if that is most of the load.
+    """
+
+    day: list[Cell]
+    week: list[Cell]
+
+    @property
+    def base(self) -> tuple[float, float]:
+        return _base(self.day), _base(self.week)
+
+
+def _base(cells: list[Cell]) -> float:
+    least, most = (choose((one.starts for one in cells), default=0) for choose in (min, max))
+    return least if most / 2 < least < most else 0.0
+
+
 def build_load(page_request: PageRequest) -> dict[str, Any]:
     zone = timezone.get_current_timezone()
-    found, day, week, moments = _computed(page_request)
+    found, load = groups_of(page_request), _map_of(page_request)
+    day, week = load.day, load.week
     slots = status(page_request.using, page_request.now).slots
     most_in_week = max((cell.starts for cell in week), default=0)
     most_in_day = max((cell.starts for cell in day), default=0)
+    base_of_day, base_of_week = load.base
     return {
         "plans": found,
         "slots": slots,
         "zone": timezone.get_current_timezone_name(),
-        "day": squares(day, slots, most_in_day),
+        "day": squares(day, slots, most_in_day, base_of_day),
+        "base_of_day": shortened(base_of_day),
+        "base_of_week": shortened(base_of_week),
         "ticks": Window(start=day[0].start, end=day[-1].start + QUARTER).ticks(zone),
         "most": shortened(most_in_day),
-        "week": [(name, _row(row, slots, most_in_week)) for name, row in by_day(week, zone)],
-        "moments": moments,
+        "week": [
+            (name, _row(row, slots, most_in_week, base_of_week))
+            for name, row in by_day(week, zone)
+        ],
+        "moments": busiest_of(page_request),
         "is_over": any(cell.busy > slots for cell in (*day, *week)),
     }
 
 
-def _row(row: list[Cell | None], slots: int, most: float) -> list[Any]:
+def _row(row: list[Cell | None], slots: int, most: float, base: float) -> list[Any]:
     """Return the squares of a day; None for hours outside the map."""
     there = [cell for cell in row if cell is not None]
-    drawn = iter(squares(there, slots, most))
+    drawn = iter(squares(there, slots, most, base))
     return [None if cell is None else next(drawn) for cell in row]
 
 
-def _computed(page_request: PageRequest) -> tuple[DueGroups, list[Cell], list[Cell], list[Any]]:
-    """Return the forecast, cached for a minute."""
-    hour = page_request.now.replace(minute=0, second=0, microsecond=0)
-    key = f"sisy.load.{page_request.using}.{hour:%Y%m%d%H}"
-    if (known := cache.get(key)) is None:
-        known = compute(page_request.using, page_request.now, hour)
-        cache.set(key, known, KEPT)
-    computed: tuple[DueGroups, list[Cell], list[Cell], list[Any]] = known
-    return computed
+def groups_of(page_request: PageRequest) -> DueGroups:
+    """Return the groups of tasks that are due within a week."""
+    hour = _hour(page_request)
+    return _cached(
+        page_request,
+        "groups",
+        lambda: due_groups(page_request.using, page_request.now, hour + DAYS * DAY),
+    )
 
 
-def compute(
-    using: str, now: datetime, hour: datetime
-) -> tuple[DueGroups, list[Cell], list[Cell], list[Any]]:
-    """Return the forecast from ``hour`` on: a day by 15 minutes, a week by the hour."""
-    found = due_groups(using, now, hour + DAYS * DAY)
-    day = cells(found.groups, hour, QUARTER, DAY // QUARTER)
-    week = cells(found.groups, hour, HOUR, DAYS * DAY // HOUR)
-    return found, day, week, busiest(found.groups, now, now + DAY)
+def busiest_of(page_request: PageRequest) -> list[Moment]:
+    """Return the busiest seconds of the next 24 hours."""
+    now = page_request.now
+    return _cached(
+        page_request, "busiest", lambda: busiest(groups_of(page_request).groups, now, now + DAY)
+    )
+
+
+def _map_of(page_request: PageRequest) -> LoadMap:
+    def drawn() -> LoadMap:
+        groups, hour = groups_of(page_request).groups, _hour(page_request)
+        return LoadMap(
+            day=cells(groups, hour, QUARTER, DAY // QUARTER),
+            week=cells(groups, hour, HOUR, DAYS * DAY // HOUR),
+        )
+
+    return _cached(page_request, "map", drawn)
+
+
+def forget(page_request: PageRequest) -> None:
+    """Compute the forecast again when a page asks for it next."""
+    cache.delete_many([_key(page_request, name) for name in ("groups", "busiest", "map")])
+
+
+def _cached(page_request: PageRequest, name: str, compute: Callable[[], T]) -> T:
+    """Return a part of the forecast, cached for a minute."""
+    known: T | None = page_request.keys.get(name) or cache.get(_key(page_request, name))
+    if known is None:
+        known = compute()
+        cache.set(_key(page_request, name), known, KEPT)
+    page_request.keys[name] = known
+    return known
+
+
+def _hour(page_request: PageRequest) -> datetime:
+    return page_request.now.replace(minute=0, second=0, microsecond=0)
+
+
+def _key(page_request: PageRequest, name: str) -> str:
+    return f"sisy.load.{name}.{page_request.using}.{_hour(page_request):%Y%m%d%H}"
 
 
 LoadPage.parts = (Part(name="map", build=build_load, stale_on=(BEAT,)),)

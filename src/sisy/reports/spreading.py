@@ -1,0 +1,171 @@
+"""Spread tasks that start at the same time: which they are, how, and what it does to the load."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sisy.exceptions import ScheduleError
+from sisy.models import Task
+from sisy.planning.timing import Timing, ready_at
+from sisy.reports.load import Cell, DueGroup, cells
+from sisy.schedules.calendar import just_before
+from sisy.schedules.names import ALIASES
+
+MAX_GROUPS_READ = 50  # schedules of a time span, those with most tasks
+MAX_TASKS_READ = 300  # tasks with one of these schedules
+MAX_TASKS_LISTED = 50
+MAX_STARTS_COUNTED = 100  # of a task in a preview
+PREVIEW, SLICE = timedelta(hours=2), timedelta(minutes=5)
+
+HASHED = "h"
+"""Write ``h`` in the schedule, so that each task gets a minute of its own."""
+SPREADS = {"15": timedelta(minutes=15), "60": timedelta(hours=1)}
+"""The spreads on offer, by their minutes."""
+WAYS = (HASHED, *SPREADS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueTask:
+    """A task that is due in a time span.
+
+    Attributes:
+        due: when it is due for the first time in the span.
+        takes: how long runs with its schedule usually take; None if unknown.
+        changed: a copy of it that starts at another time; None if the way does not fit it.
+    """
+
+    task: Task
+    due: datetime
+    takes: timedelta | None
+    changed: Task | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The starts of tasks around a time span, before and after a change."""
+
+    before: list[Cell]
+    after: list[Cell]
+
+
+def hashed(expression: str) -> str | None:
+    """Return a schedule with ``h`` in place of its minute; None if it has no fixed minutes."""
+    text = ALIASES.get(expression.strip().lower(), expression.strip())
+    minute, _, rest = text.partition(" ")
+    first, slash, step = minute.partition("/")
+    if not rest:
+        return None
+    if minute.isdigit():
+        return f"h {rest}"
+    return f"h/{step} {rest}" if slash and (first == "*" or first.isdigit()) else None
+
+
+def spread_copy(task: Task, way: str) -> Task | None:
+    """Return a copy of a task that is spread in one of the `WAYS`; None if nothing changes."""
+    changed = copy(task)
+    if way == HASHED:
+        expression = hashed(task.schedule)
+        if expression is None or expression == task.schedule:
+            return None
+        changed.schedule = expression
+    elif changed.spread < SPREADS[way]:
+        changed.spread = SPREADS[way]
+    else:
+        return None
+    return changed
+
+
+def due_tasks(
+    using: str, groups: Sequence[DueGroup], start: datetime, end: datetime, way: str
+) -> list[DueTask]:
+    """Return tasks that are due in ``start`` ≤ due < ``end``; first those that can be spread.
+
+    Args:
+        groups: the groups of all tasks.
+        way: one of the `WAYS` to spread them.
+    """
+    takes = _schedules_of(groups, start, end)
+    schedules, zones = {text for text, _ in takes}, {zone for _, zone in takes}
+    tasks = Task.objects.using(using).active().filter(next_run__lt=end)
+    alike = tasks.filter(schedule__in=schedules, timezone__in=zones)
+    found = []
+    for task in alike.order_by("label", "pk")[:MAX_TASKS_READ]:
+        try:
+            due = Timing.of(task).next_after(just_before(start))
+        except ScheduleError:
+            continue
+        if due is not None and due < end:
+            usual = takes.get((task.schedule, task.timezone))
+            changed = spread_copy(task, way)
+            found.append(DueTask(task=task, due=due, takes=usual or None, changed=changed))
+    return sorted(found, key=lambda one: one.changed is None)[:MAX_TASKS_LISTED]
+
+
+def _schedules_of(
+    groups: Sequence[DueGroup], start: datetime, end: datetime
+) -> dict[tuple[str, str], timedelta]:
+    """Return the schedules of most of the tasks that are due in a time span.
+
+    Each has its zone, and how long its runs usually take.
+    """
+    numbers: Counter[tuple[str, str]] = Counter()
+    takes: dict[tuple[str, str], timedelta] = {}
+    for group in groups:
+        schedule = group.schedule()
+        first, last = map(just_before, group.within(start, end))
+        if schedule is not None and schedule.count_between(first, last):
+            key = (group.expression, group.timezone)
+            numbers[key] += group.number  # type: ignore[assignment]  # may be a fraction
+            takes[key] = group.takes
+    return {key: takes[key] for key, _ in numbers.most_common(MAX_GROUPS_READ)}
+
+
+def compare(tasks: Sequence[DueTask], start: datetime) -> Comparison:
+    """Return the starts of tasks in two hours from ``start`` on, before and after the change.
+
+    Tasks that do not change are left out: they would hide what changes.
+    """
+    count = PREVIEW // SLICE
+    changing = [
+        (one.task, one.changed)
+        for one in tasks
+        if one.changed is not None and not _is_frequent(one.changed, start)
+    ]
+    before = cells([_group_of(task) for task, _ in changing], start, SLICE, count)
+    after = [Cell(start=cell.start) for cell in before]
+    # A forecast draws a spread evenly. Here, each task has its own delay.
+    for _, changed in changing:
+        for moment in _starts(changed, start, start + PREVIEW):
+            after[int((moment - start) / SLICE)].starts += 1
+    return Comparison(before=before, after=after)
+
+
+def _group_of(task: Task) -> DueGroup:
+    return DueGroup(
+        expression=task.schedule,
+        timezone=task.timezone,
+        key=task.label,
+        spread=task.spread,
+        start=task.start_running,
+        end=task.end_running,
+    )
+
+
+def _is_frequent(task: Task, start: datetime) -> bool:
+    """Return whether a task is due so often that a spread hardly changes the load."""
+    first, last = start - task.spread, start + PREVIEW
+    return Timing.of(task).schedule.count_between(first, last) > MAX_STARTS_COUNTED
+
+
+def _starts(task: Task, start: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield when the runs of a task start in a time span, with its spread."""
+    timing = Timing.of(task)
+    due = timing.next_after(just_before(start - task.spread))
+    while due is not None and due < end:
+        later = timing.next_after(due)
+        moment = ready_at(task, due, later)
+        if start <= moment < end:
+            yield moment
+        due = later
