@@ -107,6 +107,17 @@ def test_a_busy_task_shows_how_far_back_its_runs_were_read(task, monkeypatch):
     assert "Read the latest 2 runs. Days before 2026-05-05 show only what" in text_of(shown)
 
 
+def test_runs_are_read_in_batches_until_time_is_up(task, monkeypatch):
+    for number in range(6):
+        ended(task, (5 - number) * DAY)
+    monkeypatch.setattr(daily, "BATCH", 2)
+    assert days(task).runs == 6
+    assert days(task).complete_since is None
+    monkeypatch.setattr(daily, "MAX_SECONDS", 0)
+    assert days(task).runs == 2
+    assert days(task).complete_since == TODAY
+
+
 def test_days_before_the_oldest_known_failure_are_not_read(task, monkeypatch):
     for number in range(6):
         ended(task, (6 - number) * DAY, RunState.FAILED)

@@ -1,8 +1,9 @@
 """The outcomes of the runs of a task, day by day.
 
 Sisy keeps no counts by day: they would be a further write for each run. So the newest runs of the
-task are read, up to a limit, and the days that these cover are complete. For earlier days, the
-entries of runs that ended without success are read. They are few, and say which days had any.
+task are read, up to a limit of runs and time, and the days that these cover are complete. For
+earlier days, the entries of runs that ended without success are read. They are few, and say which
+days had any.
 """
 
 from collections import Counter, defaultdict
@@ -10,12 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 
+from sisy import clock
 from sisy.models import Run, RunState, Task
 from sisy.records.choices import FAILED_STATES
 from sisy.records.small_tables import TroubledRun
 
 MAX_RUNS_READ = 4000  # newest runs
+MAX_SECONDS = 0.1  # the runs of a task are far apart in the ledger, and may not be in memory
+BATCH = 1000  # runs of one statement; the time is read between two statements
 MAX_TROUBLED_READ = 2000  # newest entries
+
+
+Row = tuple[int, str, datetime | None, int]
+"""The key, the state, the end and the number of occurrences of a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +83,7 @@ def days_of(using: str, task: Task, zone: tzinfo) -> Days:
     Args:
         zone: the zone that decides on which day a run ended.
     """
-    newest = Run.objects.using(using).filter(task=task).order_by("-pk")
-    rows = list(newest.values_list("pk", "state", "finished_at", "count")[:MAX_RUNS_READ])
+    rows, are_all = _newest(using, task)
     states: dict[date, Counter[str]] = defaultdict(Counter)
     oldest = None
     for _, state, finished_at, count in rows:
@@ -84,7 +91,7 @@ def days_of(using: str, task: Task, zone: tzinfo) -> Days:
             oldest = _day_of(finished_at, zone)
             states[oldest][state] += count
     complete_since = known_since = None
-    if len(rows) == MAX_RUNS_READ and oldest is not None:
+    if not are_all and oldest is not None:
         # The day of the oldest run is only partly read.
         complete_since = oldest + timedelta(days=1)
         known_since = _add_troubled(using, task, rows[-1][0], zone, states)
@@ -97,6 +104,23 @@ def days_of(using: str, task: Task, zone: tzinfo) -> Days:
         known_since=known_since,
         runs=len(rows),
     )
+
+
+def _newest(using: str, task: Task) -> tuple[list[Row], bool]:
+    """Return the newest runs of a task, and whether there are no older ones."""
+    began = clock.steady()
+    runs = Run.objects.using(using).filter(task=task).order_by("-pk")
+    rows: list[Row] = []
+    while True:
+        batch = min(BATCH, MAX_RUNS_READ - len(rows))
+        older = runs.filter(pk__lt=rows[-1][0]) if rows else runs
+        read = older.values_list("pk", "state", "finished_at", "count")[:batch]
+        found = len(rows)
+        rows += read
+        if len(rows) - found < batch:
+            return rows, True
+        if len(rows) >= MAX_RUNS_READ or clock.steady() - began >= MAX_SECONDS:
+            return rows, False
 
 
 def _add_troubled(
