@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from operator import attrgetter
 
+from django.db.models import OuterRef, Subquery
+
 from shop import outside
 from sisy.alerting.judge import Judge
 from sisy.models import (
@@ -68,6 +70,8 @@ class History:
             )
             runs = [run for run in runs if run.planned_at >= moment]
             Judge("default").go_on(moment, may_judge=True)
+        of_task = Run.objects.filter(task=OuterRef("pk")).order_by("-due_at")
+        Task.objects.update(last_run=Subquery(of_task.values("due_at")[:1]))
 
     def _change_the_import(self) -> None:
         """Store who has changed the import of prices: a person, and then the deploy."""

@@ -6,6 +6,7 @@ import sys
 import pytest
 from django.core.management import CommandError
 
+from sisy.management import run_verbs
 from sisy.models import Run, RunState, Task
 from sisy.reports import walk
 from tests.app import jobs
@@ -112,12 +113,21 @@ def test_a_filter_that_is_not_valid_is_rejected(options, error):
         said(f"sisy_runs list {options}")
 
 
+def test_a_list_looks_for_longer_than_a_page(monkeypatch):
+    found = run_of(queue="rare")
+    for _ in range(5):
+        run_of()
+    monkeypatch.setattr(walk, "MAX_LOOKED_AT", 2)
+    assert f"{found.pk}" in said("sisy_runs list --queue rare").split()
+
+
 def test_a_list_that_was_cut_short_says_how_far_it_looked(monkeypatch):
     monkeypatch.setattr(walk, "MAX_LOOKED_AT", 2)
+    monkeypatch.setattr(run_verbs, "PATIENCE", 0)
     runs = [run_of() for _ in range(4)]
     lines = said("sisy_runs list --queue rare").splitlines()
     assert lines == [
-        "No runs match.",
+        "No run matches so far.",
         "Looked at the newest 2 runs, back to 2026-05-05 12:00:00.",
         f"To continue, add: --before {runs[2].pk}",
     ]

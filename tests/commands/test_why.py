@@ -48,6 +48,13 @@ def since(run):
     return f"Run {run.pk} has been queued since 2026-05-05 12:00:00 UTC: "
 
 
+def test_a_bare_number_is_the_key_of_a_task_if_there_is_one():
+    task = idle()
+    task.new_run(now=NOON, pk=task.pk, state=RunState.SUCCEEDED).save()
+    assert "The next run is due" in why(task.pk)
+    assert "The next run is due" not in why(f"#{task.pk}")
+
+
 def test_no_worker_serves_its_queue():
     up("mail")
     run = idle(queue="cpu").run_now()

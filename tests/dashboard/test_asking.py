@@ -204,7 +204,8 @@ def test_an_admin_list_finds_nothing_by_an_unknown_value(site, model, asked):
 def test_the_links_of_a_page_use_known_parameters(site, monkeypatch):
     monkeypatch.setattr("sisy.reports.tasks.PAGE_LIMIT", 1)
     monkeypatch.setattr("sisy.reports.ledger.PAGE_LIMIT", 1)
-    monkeypatch.setattr("sisy.dashboard.pages.overview.MAX_TRACKS", 1)
+    for module in ("sisy.dashboard.pages.overview", "sisy.reports.grid"):
+        monkeypatch.setattr(f"{module}.MAX_ROWS", 1)
     for number in range(2):
         task = scheduled("0 0 1 1 *", label=f"task | {number}", queue="slow")
         task.run_now()

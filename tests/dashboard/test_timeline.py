@@ -121,16 +121,20 @@ def test_rows_keep_their_order_while_tasks_take_turns_in_being_due_next():
     assert rows(drawn()) == before
 
 
-def test_with_many_tasks_each_page_links_to_the_next(monkeypatch):
-    monkeypatch.setattr("sisy.dashboard.pages.overview.MAX_TRACKS", 2)
+def test_with_many_tasks_those_with_news_come_first_and_then_all(monkeypatch):
+    for module in ("sisy.dashboard.pages.overview", "sisy.reports.grid"):
+        monkeypatch.setattr(f"{module}.MAX_ROWS", 2)
     tasks = [scheduled("0 0 1 1 *", label=f"task {n}") for n in range(5)]
+    for task in tasks[3:]:
+        task.run_now()
     seen, query = [], ""
-    for _ in range(3):
+    for _ in range(4):
         page = browser_of("view_task").get(f"/sisy/?parts=timeline&{query}").content.decode()
         seen.append(rows(page))
         query = "".join(re.findall(r'href="\?([^"]*)" rel="next"', page)).replace("&amp;", "&")
-    assert [len(each) for each in seen] == [2, 2, 1]
-    assert sorted(pk for each in seen for pk in each) == sorted(str(task.pk) for task in tasks)
+    assert seen[0] == [str(task.pk) for task in tasks[3:]]
+    assert [len(each) for each in seen[1:]] == [2, 2, 1]
+    assert sorted(pk for each in seen[1:] for pk in each) == sorted(str(task.pk) for task in tasks)
     assert query == ""
     assert "First page" in page
 

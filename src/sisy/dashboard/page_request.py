@@ -15,6 +15,7 @@ from sisy.dashboard.access import Dashboard
 from sisy.dashboard.preferences import Preferences
 from sisy.models import Task
 from sisy.reports import disclosure
+from sisy.reports.grid import tasks_with_news
 
 
 class PageRequest:
@@ -45,6 +46,11 @@ class PageRequest:
     def may(self, permission: str) -> bool:
         """Return whether the user has a permission of Sisy, named without ``sisy.``."""
         return self.dashboard.may(self.request.user, f"sisy.{permission}")
+
+    @cached_property
+    def tasks_with_news(self) -> tuple[list[Task], bool]:
+        """The tasks that the overview shows first, and whether these are all active ones."""
+        return tasks_with_news(self.using, self.now)
 
     @cached_property
     def sees_details(self) -> bool:

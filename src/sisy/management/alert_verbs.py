@@ -72,8 +72,10 @@ class AlertVerbs(VerbCommand):
             return
         self.describe(facts)
         if found.is_open:
-            self.say(f"Next: {found.fix}" if found.fix else "Next: remove the cause.")
-            self.say(f"If you take care of it: manage.py sisy_alerts ack {alert}")
+            if found.fix:
+                self.say(f"Next: {found.fix}")
+            if found.acknowledged_at is None:
+                self.say(f"If you take care of it: manage.py sisy_alerts ack {alert}")
 
     def do_ack(self, *, alerts: list[int], by: str, **options: Any) -> None:
         count = self._named(alerts).acknowledge(who(by), self.now)

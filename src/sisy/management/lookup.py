@@ -68,6 +68,9 @@ def run_asked_about(subject: str, when: str | None, using: str) -> Run | None:
     text = subject if when is None else when
     if (key := arguments.run_key(text)) is None:
         return None
+    # A bare number is the key of a task, as in the other commands.
+    if when is None and text.strip() == str(key) and Task.objects.using(using).filter(pk=key):
+        return None
     run = Run.objects.using(using).select_related("task", "process").filter(pk=key).first()
     if when is not None:
         task = task_named(subject, using)

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import ngettext
 
 from sisy.management.table import state
 from sisy.models import Run, RunState
@@ -23,8 +24,16 @@ def line_of(run: Run, now: datetime) -> dict[str, Any]:
         "task": run.label,
         "due": when(run.moment, now),
         "took": took(run, now),
-        "reason": run.reason,
+        "reason": _reason(run),
     }
+
+
+def _reason(run: Run) -> str:
+    """Return why a run ended so, and how many occurrences the row stands for if it is several."""
+    if run.count == 1:
+        return run.reason
+    words = ngettext("%d occurrence.", "%d occurrences.", run.count) % run.count
+    return f"{words} {run.reason}"
 
 
 def when(moment: datetime, now: datetime) -> str:

@@ -4,11 +4,13 @@ import sys
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils.translation import ngettext
 
+from sisy import clock
 from sisy.dashboard.actions.cancelling import told
 from sisy.lifecycle.cancel import cancel_or_request_live
 from sisy.management import lookup
@@ -24,6 +26,7 @@ from sisy.reports.walk import MAX_LOOKED_AT, Walked
 
 BATCH = 100  # runs that are changed between two steps of the progress
 MAX_REFUSALS_NAMED = 5
+PATIENCE = 5.0  # seconds in which a list looks for runs
 
 
 class RunVerbs(VerbCommand):
@@ -65,7 +68,7 @@ class RunVerbs(VerbCommand):
 
     def do_list(self, *, number: int, before: int | None, **options: Any) -> None:
         search = search_of(options, self.using, self.now)
-        found = find(self.using, search, before=before, most=number)
+        found = self._found(search, before, number)
         if self.as_json:
             self.say_json(
                 {
@@ -77,10 +80,27 @@ class RunVerbs(VerbCommand):
             )
             return
         nothing = "No runs match." if has_filters(options) else "No runs yet."
-        if not found.runs and not found.is_cut_short:
+        if not found.runs and found.is_cut_short:
+            nothing = "No run matches so far."
+        elif not found.runs:
             nothing += suggestion(search, self.using)
         self.answer([line_of(run, self.now) for run in found.runs], otherwise=nothing)
         self._say_next(found)
+
+    def _found(self, search: RunSearch, before: int | None, most: int) -> Walked:
+        """Return the newest runs that match. A page stops sooner, because it is loaded again."""
+        began = clock.steady()
+        found = find(self.using, search, before=before, most=most)
+        while found.is_cut_short and clock.steady() - began < PATIENCE:
+            left = most - len(found.runs)
+            part = find(self.using, search, before=found.next_before, most=left)
+            found = replace(
+                part,
+                runs=[*found.runs, *part.runs],
+                looked_at=found.looked_at + part.looked_at,
+                back_to=part.back_to or found.back_to,
+            )
+        return found
 
     def _say_next(self, found: Walked) -> None:
         """Say how far the search looked, how to continue, and how to see more of a run."""

@@ -39,20 +39,27 @@ class Grid:
     is_all: bool
 
 
-def grid(using: str, now: datetime, *, in_full: bool) -> Grid:
+def grid(
+    using: str, now: datetime, chosen: tuple[list[Task], bool] | None = None, *, in_full: bool
+) -> Grid:
     """Return up to `MAX_ROWS` tasks with their latest runs.
 
     Args:
+        chosen: what `tasks_with_news` has returned, if it is known.
         in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
     """
-    tasks, is_all = _tasks(using, now)
+    tasks, is_all = chosen or tasks_with_news(using, now)
     latest = latest_runs(using, tasks, now, in_full=in_full)
     rows = [GridRow(task=task, latest=latest[task.pk]) for task in tasks]
     return Grid(rows=rows, is_all=is_all)
 
 
-def _tasks(using: str, now: datetime) -> tuple[list[Task], bool]:
-    """Return the tasks that have a row, and whether these are all active ones."""
+def tasks_with_news(using: str, now: datetime) -> tuple[list[Task], bool]:
+    """Return up to `MAX_ROWS` active tasks by label, and whether these are all of them.
+
+    If there are more, those with problems are chosen first, and then those with the
+    newest runs.
+    """
     active = Task.objects.using(using).active().order_by("pk")
     first = list(active[: MAX_ROWS + 1])
     if len(first) <= MAX_ROWS:

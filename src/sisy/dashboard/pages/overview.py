@@ -20,7 +20,7 @@ from sisy.reports.alerts.grouping import AlertGroup, grouped, in_words
 from sisy.reports.alerts.recorded import last_closed_at
 from sisy.reports.figures import Figures, figures
 from sisy.reports.fleet import status
-from sisy.reports.grid import grid
+from sisy.reports.grid import MAX_ROWS, grid
 from sisy.reports.ledger import ended_counts, key_of, listed, live_counts
 from sisy.reports.outbox import dead_letters
 from sisy.reports.output import progress_of
@@ -33,7 +33,6 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ZOOMS = (1, 3, 6, 12, 24)  # hours to either side
 ZOOM = 6
 YEARS = range(1971, 9990)  # arithmetic with days and zones may fail outside these years
-MAX_TRACKS = 25  # tasks that have a row each
 MAX_GROUPED_TASKS = 200  # tasks that share rows
 GROUPS = {"queue": "queue", "target": "target_path"}
 ROWS = (("", _("task")), ("queue", _("queue")), ("target", _("callable")))
@@ -94,7 +93,8 @@ def unless_new(build: Builder) -> Builder:
 
 
 def build_grid(page_request: PageRequest) -> dict[str, Any]:
-    shown = grid(page_request.using, page_request.now, in_full=page_request.sees_details)
+    using, now, in_full = page_request.using, page_request.now, page_request.sees_details
+    shown = grid(using, now, page_request.tasks_with_news, in_full=in_full)
     return {"grid": shown, "drawn": [row.latest for row in shown.rows]}
 
 
@@ -153,20 +153,20 @@ def _messages_address(page_request: PageRequest) -> str:
 def build_timeline(page_request: PageRequest) -> dict[str, Any]:
     hours = _zoom(page_request.asked.get("hours", ""))
     middle = _moment(page_request.asked.get("at", ""))
-    after = key_of(page_request.asked.get("after", "")) or 0
+    after = key_of(page_request.asked.get("after", ""))
     grouped = (
         page_request.asked.get("by", "") if page_request.asked.get("by", "") in GROUPS else ""
     )
     window = Window.around(middle or page_request.now, timedelta(hours=2 * hours))
-    tasks, last = _tasks(page_request.using, MAX_GROUPED_TASKS if grouped else MAX_TRACKS, after)
+    tasks, following = _tasks(page_request, after, is_grouped=bool(grouped))
     by, in_full = GROUPS.get(grouped, ""), page_request.sees_details
     tracks = timeline(page_request.using, tasks, window, page_request.now, by, in_full=in_full)
     here = {"hours": hours, "by": grouped, "at": middle.isoformat() if middle else ""}
     half = window.span / 4
 
     def link(**changes: Any) -> str:
-        asked = {**here, "after": after or "", **changes}
-        return "?" + urlencode({name: value for name, value in asked.items() if value})
+        asked = {**here, "after": "" if after is None else after, **changes}
+        return "?" + urlencode({name: value for name, value in asked.items() if value != ""})
 
     def moved(moment: datetime) -> str:
         return link(at=moment.replace(microsecond=0).isoformat())
@@ -183,17 +183,26 @@ def build_timeline(page_request: PageRequest) -> dict[str, Any]:
         "later": moved((middle or page_request.now) + half),
         "zooms": [(link(hours=zoom), zoom, zoom == hours) for zoom in ZOOMS],
         "groups": [(link(by=by, after=""), words, by == grouped) for by, words in ROWS],
-        "first": link(after="") if after else "",
-        "next": link(after=last) if last else "",
+        "first": "" if after is None else link(after=""),
+        "next": "" if following is None else link(after=following),
     }
 
 
-def _tasks(using: str, most: int, after: int) -> tuple[list[Task], int]:
-    """Return a page of active tasks, and the key of its last one; 0 on the last page."""
+def _tasks(
+    page_request: PageRequest, after: int | None, *, is_grouped: bool
+) -> tuple[list[Task], int | None]:
+    """Return the tasks of a page, and the ``after`` of the next one; None on the last page.
+
+    The first page has the tasks of the grid. The pages after it have all tasks.
+    """
+    using, most = page_request.using, MAX_GROUPED_TASKS if is_grouped else MAX_ROWS
+    if after is None and not is_grouped:
+        tasks, is_all = page_request.tasks_with_news
+        return tasks, None if is_all else 0
     # In the order of keys: in the order of due moments, rows would jump between pages.
-    active = Task.objects.using(using).active().filter(pk__gt=after).order_by("pk")
+    active = Task.objects.using(using).active().filter(pk__gt=after or 0).order_by("pk")
     found = list(active[: most + 1])
-    last = found[most - 1].pk if len(found) > most else 0
+    last = found[most - 1].pk if len(found) > most else None
     return sorted(found[:most], key=lambda task: (task.label.lower(), task.pk)), last
 
 

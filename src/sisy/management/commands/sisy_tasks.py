@@ -103,7 +103,7 @@ class Command(VerbCommand):
         )
         backfill.add_argument("--dry-run", action="store_true", help="only list the occurrences")
         asked = verb("why", "explain why something ran, is queued or did not run", of_task=False)
-        asked.add_argument("subject", metavar="TASK", help="a task, or just a run, such as '#7'")
+        asked.add_argument("subject", metavar="TASK", help="a task, or a run, such as '#7'")
         asked.add_argument(
             "when",
             nargs="?",
