@@ -153,6 +153,19 @@ def test_missed_occurrences_are_counted_even_if_they_are_not_named():
     assert shown[-1] == ("", "And 2 more tasks with missed occurrences.")
 
 
+def test_missed_occurrences_are_told_from_the_first_to_the_last():
+    task = scheduled(label="backup")
+    missed_row(task, NOON - 3 * HOUR, NOON - 2 * HOUR, 9, "Nothing was up.", NOON).save()
+    [alert] = find_alerts("default", NOON)
+    assert (alert.since, alert.until) == (NOON - 3 * HOUR, NOON - 2 * HOUR)
+    page = browser_of("view_task", "backfill_task").get("/sisy/?parts=alerts")
+    assert "from 09:00:00" in text_of(page)
+    assert "to 10:00:00" in text_of(page)
+    assert f'href="/sisy/tasks/{task.pk}/backfill/"' in page.content.decode()
+    other = browser_of("view_task").get("/sisy/?parts=alerts").content.decode()
+    assert "/backfill/" not in other
+
+
 def test_broken_and_late_tasks_that_are_not_named_are_counted():
     for n in range(23):
         scheduled("0 0 1 1 *", label=f"broken {n}")

@@ -1,10 +1,11 @@
 """How does a person have the occurrences of a past range made good?"""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
 
+from sisy.lifecycle.miss import missed_row
 from sisy.models import Run, Task, task_with_callable
 from tests.admin.pages import messages_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
@@ -51,6 +52,15 @@ def test_nothing_is_previewed_before_a_range_is_submitted():
     assert "would be run" not in text_of(page)
     assert 'value="2026-05-04T00:00:00"' in page.content.decode()
     assert not Run.objects.exists()
+
+
+def test_the_form_begins_with_what_was_missed_last():
+    task = saved("*/10 * * * *")
+    first = datetime(2026, 5, 5, 1, 50, tzinfo=UTC)
+    missed_row(task, first, first + timedelta(hours=3), 19, "Nothing was up.", first).save()
+    page = browser_of_superuser().get(address_of(task)).content.decode()
+    assert 'value="2026-05-05T01:50:00"' in page
+    assert 'value="2026-05-05T04:50:01"' in page
 
 
 def test_a_preview_lists_occurrences_in_both_time_zones_and_runs_nothing():

@@ -18,6 +18,7 @@ from sisy.dashboard.tables import table
 from sisy.models import Task
 from sisy.records.validators import moment_in
 from sisy.reports import formatting
+from sisy.reports.alerts.gaps import newest_gap
 from sisy.reports.backfill_cost import Cost, cost_of
 
 EDGE = 5  # occurrences shown at either end
@@ -50,11 +51,10 @@ class BackfillForm(forms.Form):
     )
 
     def __init__(self, task: Task, data: Any = None) -> None:
-        today = timezone.localtime(formatting.now(), timezone.get_current_timezone())
-        today = today.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
         self.task = task
         self.preview: Preview | None = None
-        super().__init__(data, initial={"start": today - timedelta(days=1), "end": today})
+        start, end = likely_range(task)
+        super().__init__(data, initial={"start": start, "end": end})
 
     def clean_again(self) -> bool:
         """Reject values that no checkbox sends; Django would read any text as checked."""
@@ -72,6 +72,22 @@ class BackfillForm(forms.Form):
             except ValueError as error:
                 self.add_error(None, str(error))
         return self.cleaned_data
+
+
+def likely_range(task: Task) -> tuple[datetime, datetime]:
+    """Return the range of the occurrences that were missed last, or else yesterday.
+
+    Both are naive, in the current time zone, as the browser's fields want them.
+    """
+    zone = timezone.get_current_timezone()
+    gap = newest_gap(router.db_for_write(Task), task.pk)
+    if gap is not None and gap.due_at is not None:
+        last = gap.due_until or gap.due_at
+        start, end = (timezone.localtime(moment, zone) for moment in (gap.due_at, last))
+        return start.replace(tzinfo=None), end.replace(tzinfo=None) + timedelta(seconds=1)
+    today = timezone.localtime(formatting.now(), zone)
+    today = today.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    return today - timedelta(days=1), today
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

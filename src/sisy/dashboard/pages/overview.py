@@ -132,6 +132,7 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
         "here": page_request.address(OverviewPage.name),
         "may_handle": page_request.may("handle_alert"),
         "may_run": page_request.may("run_task"),
+        "may_backfill": page_request.may("backfill_task"),
         "dead_letters": dead_letters(using),
         "messages_address": _messages_address(page_request),
         "mute_hours": [(hours, timedelta(hours=hours)) for hours in MUTE_HOURS],

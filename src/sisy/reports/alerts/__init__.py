@@ -14,6 +14,7 @@ from datetime import datetime
 
 from sisy.models import Task
 from sisy.reports.alerts.alert import DEFAULT, Alert, Kind, Severity, Thresholds
+from sisy.reports.alerts.gaps import with_gaps
 from sisy.reports.alerts.processes import (
     heartbeat_alerts,
     paused_alerts,
@@ -53,5 +54,5 @@ def find_alerts(
     recorded = list(recorded_alerts(using))
     others = without_recorded((alert for kind in kinds for alert in kind), recorded)
     ranks = {severity: rank for rank, severity in enumerate(Severity)}
-    alerts = with_latest_runs(using, [*recorded, *others])
+    alerts = with_gaps(using, with_latest_runs(using, [*recorded, *others]))
     return sorted(alerts, key=lambda alert: ranks[alert.severity])

@@ -40,6 +40,8 @@ class Alert:
     fix: str = ""
     """The fix, if ``why`` does not name it."""
     since: datetime | None = None
+    until: datetime | None = None
+    """The last of the occurrences that were missed; None for other problems."""
     threshold: timedelta | None = None
     """The time that it may last before it is an alert; None if it is an alert at once."""
     badge: str = ""

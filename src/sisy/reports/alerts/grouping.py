@@ -65,6 +65,11 @@ class AlertGroup:
         return min((alert.since for alert in self.alerts if alert.since), default=None)
 
     @property
+    def until(self) -> datetime | None:
+        """The last of the occurrences that were missed; None for other problems."""
+        return max((alert.until for alert in self.alerts if alert.until), default=None)
+
+    @property
     def number(self) -> int:
         """The number of problems: one, or those that the row only counts."""
         return self.lead.number if len(self.alerts) == 1 else 1
