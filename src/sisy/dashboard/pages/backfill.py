@@ -10,11 +10,11 @@ from django.utils.translation import gettext
 
 from sisy.dashboard.backfilling import RANGE, asked_for, run
 from sisy.dashboard.page_request import PageRequest
-from sisy.dashboard.pages.task import TaskPage, task_of
+from sisy.dashboard.pages.task import PageBelowTask, task_of
 from sisy.dashboard.parameters import elsewhere
 
 
-class BackfillPage(TaskPage):
+class BackfillPage(PageBelowTask):
     """Previews a backfill (GET), or runs it and redirects to the task (POST)."""
 
     name = "backfill"
@@ -38,10 +38,6 @@ class BackfillPage(TaskPage):
             return self.whole(page_request)
         messages.add_message(request, said.level, said.words, fail_silently=True)
         return HttpResponseRedirect(page_request.address("task", task_of(page_request).pk))
-
-    def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:
-        task = task_of(page_request)
-        return [*super().trail(page_request), (page_request.address("task", task.pk), task.label)]
 
     def chosen_zone(self, page_request: PageRequest) -> None:
         """Return None: the form is always read in the zone of the site."""

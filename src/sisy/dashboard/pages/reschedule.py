@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from sisy.dashboard.actions.scheduling import set_schedule
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Part
-from sisy.dashboard.pages.task import TaskPage, task_of
+from sisy.dashboard.pages.task import PageBelowTask, task_of
 from sisy.dashboard.parameters import elsewhere
 from sisy.exceptions import ScheduleError
 from sisy.models import Task
@@ -46,7 +46,7 @@ class Preview:
         return self.count(Effect.GONE)
 
 
-class ReschedulePage(TaskPage):
+class ReschedulePage(PageBelowTask):
     """Shows what a new schedule changes (GET), or saves it and redirects to the task (POST)."""
 
     name = "reschedule"
@@ -68,10 +68,6 @@ class ReschedulePage(TaskPage):
             if said.level == messages.ERROR:
                 return HttpResponseRedirect(page_request.address("reschedule", task.pk))
         return HttpResponseRedirect(page_request.address("task", task.pk))
-
-    def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:
-        task = task_of(page_request)
-        return [*super().trail(page_request), (page_request.address("task", task.pk), task.label)]
 
     def title_of(self, page_request: PageRequest) -> str:
         return gettext("Schedule: %s") % task_of(page_request).label

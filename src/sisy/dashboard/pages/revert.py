@@ -15,7 +15,7 @@ from sisy.dashboard.actions.reverting import revert
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Part
 from sisy.dashboard.pages.reschedule import Preview, preview_of
-from sisy.dashboard.pages.task import TaskPage, task_of
+from sisy.dashboard.pages.task import PageBelowTask, task_of
 from sisy.models import Task, TaskChange
 from sisy.models.declared import give, in_json
 from sisy.records.nested import written
@@ -23,7 +23,7 @@ from sisy.records.task_fields import TIMING_FIELDS
 from sisy.reports.task_changes import diff, forbidden, undoing
 
 
-class RevertPage(TaskPage):
+class RevertPage(PageBelowTask):
     """Shows what undoing a change changes (GET), or does it and redirects to the task (POST)."""
 
     name = "revert"
@@ -55,10 +55,6 @@ class RevertPage(TaskPage):
         for said in revert(request.user, task, page_request.keys["recorded"]):
             messages.add_message(request, said.level, said.words, fail_silently=True)
         return HttpResponseRedirect(page_request.address("task", task.pk))
-
-    def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:
-        task = task_of(page_request)
-        return [*super().trail(page_request), (page_request.address("task", task.pk), task.label)]
 
     def title_of(self, page_request: PageRequest) -> str:
         return gettext("Revert a change: %s") % task_of(page_request).label

@@ -91,6 +91,14 @@ class TaskPage(Page):
         }
 
 
+class PageBelowTask(TaskPage):
+    """A page about one task, to which the page of the task leads."""
+
+    def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:
+        task = task_of(page_request)
+        return [*super().trail(page_request), (page_request.address("task", task.pk), task.label)]
+
+
 def task_of(page_request: PageRequest) -> Task:
     """Return the task of the page."""
     task: Task = page_request.keys["task"]

@@ -15,6 +15,7 @@ from sisy.dashboard.actions.cancelling import told
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.management import arguments, lookup
 from sisy.management.arguments import whole
+from sisy.management.run_text import facts_of
 from sisy.management.table import Lines, state
 from sisy.management.verbs import VerbCommand, add_number, who
 from sisy.models import Run, RunState, Task, TaskState
@@ -24,6 +25,8 @@ from sisy.records.choices import ChangedBy
 from sisy.records.task_fields import SHOWN_FIELDS
 from sisy.reports.explain import why, why_run, why_task
 from sisy.reports.formatting import in_zone, zone_named
+
+HISTORY_COLUMNS = ("id", "due", "state", "attempt", "late", "took", "reason")
 
 
 class Command(VerbCommand):
@@ -141,7 +144,7 @@ class Command(VerbCommand):
         runs = Run.objects.using(self.using).filter(task=task).order_by("-pk")
         runs = runs.select_related("process")[:number]
         if self.as_json:
-            self.say_json([_line_of_run(run) | _details_of_run(run) for run in runs])
+            self.say_json([facts_of(run) | {"error": run.error} for run in runs])
         else:
             self.answer(
                 [_line_of_run(run) for run in runs], otherwise="This task has no runs yet."
@@ -250,23 +253,5 @@ def _line(task: Task) -> dict[str, Any]:
 
 
 def _line_of_run(run: Run) -> dict[str, Any]:
-    return {
-        "id": run.pk,
-        "due": run.moment,
-        "state": state(run.state),
-        "attempt": run.attempt,
-        "late": run.lateness,
-        "took": run.duration,
-        "reason": run.reason,
-    }
-
-
-def _details_of_run(run: Run) -> dict[str, Any]:
-    """Return the fields of a run that only JSON has."""
-    return {
-        "origin": run.origin,
-        "worker": run.worker_name,
-        "started": run.started_at,
-        "finished": run.finished_at,
-        "error": run.error,
-    }
+    facts = facts_of(run)
+    return {name: facts[name] for name in HISTORY_COLUMNS}
