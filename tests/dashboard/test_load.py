@@ -125,6 +125,7 @@ def test_load_above_the_slots_is_marked():
 def test_a_pile_on_top_of_a_constant_load_stands_out():
     found = squares([Cell(start=NOON, starts=n) for n in (900, 942, 900)], 2, 942, 900)
     assert [(square.level, square.height) for square in found] == [(0, 0), (5, 80), (0, 0)]
+    assert [square.number for square in found] == ["", "+42", ""]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ class TestPage:
         scheduled("0 0 * * *", label="nightly")
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert "Bars begin at 45: at least so many start at any time." in text
-        assert "runs that start per hour, coloured from 180 on" in text
+        assert "runs that start per hour, in addition to 180 that start in each hour" in text
 
     def test_an_empty_site_has_none(self):
         text = text_of(browser_of("view_task").get("/sisy/load/"))

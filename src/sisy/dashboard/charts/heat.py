@@ -13,7 +13,11 @@ HEIGHT = 80  # pixels of the highest column
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Square:
-    """A cell with its position in percent of the width and its level from 0 to 5."""
+    """A cell with its position in percent of the width and its level from 0 to 5.
+
+    Attributes:
+        number: how many runs start in it, above the base.
+    """
 
     x: float
     width: float
@@ -40,11 +44,19 @@ def squares(cells: Sequence[Cell], slots: int, most: float, base: float = 0.0) -
             height=round(HEIGHT * max(0.0, cell.starts - base) / (most - base)) if most else 0,
             level=_level(max(0.0, cell.starts - base), most - base),
             is_over=cell.busy > slots,
-            number=shortened(cell.starts),
+            number=_above(cell.starts, base),
             cell=cell,
         )
         for place, cell in enumerate(cells)
     ]
+
+
+def _above(starts: float, base: float) -> str:
+    """Return a number in the space of a cell, or by how much it is above the base."""
+    if not base:
+        return shortened(starts)
+    more = shortened(float(round(starts - base)))
+    return f"+{more}" if more else ""
 
 
 def _level(starts: float, most: float) -> int:

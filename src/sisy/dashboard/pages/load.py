@@ -9,7 +9,7 @@ from django.core.cache import cache
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sisy.dashboard.charts.heat import by_day, shortened, squares
+from sisy.dashboard.charts.heat import by_day, squares
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, Page, Part
 from sisy.reports.fleet import status
@@ -66,10 +66,10 @@ def build_load(page_request: PageRequest) -> dict[str, Any]:
         "slots": slots,
         "zone": timezone.get_current_timezone_name(),
         "day": squares(day, slots, most_in_day, base_of_day),
-        "base_of_day": shortened(base_of_day),
-        "base_of_week": shortened(base_of_week),
+        "base_of_day": f"{base_of_day:,.0f}" if base_of_day else "",
+        "base_of_week": f"{base_of_week:,.0f}" if base_of_week else "",
         "ticks": Window(start=day[0].start, end=day[-1].start + QUARTER).ticks(zone),
-        "most": shortened(most_in_day),
+        "most": f"{most_in_day:,.0f}",
         "week": [
             (name, _row(row, slots, most_in_week, base_of_week))
             for name, row in by_day(week, zone)
