@@ -8,15 +8,15 @@ from urllib.parse import urlencode
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sisy.dashboard.actions.alerts import MUTE_HOURS
 from sisy.dashboard.charts.legend import legend
 from sisy.dashboard.page_request import PageRequest
+from sisy.dashboard.pages.alert_rows import rows_of
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, moment_within, one_of
 from sisy.models import Run, Task
 from sisy.reports import formatting
-from sisy.reports.alerts import Severity, find_alerts
-from sisy.reports.alerts.grouping import AlertGroup, grouped, in_words
+from sisy.reports.alerts import find_alerts
+from sisy.reports.alerts.grouping import grouped, in_words
 from sisy.reports.alerts.recorded import last_closed_at
 from sisy.reports.figures import Figures, figures
 from sisy.reports.fleet import status
@@ -124,25 +124,13 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     groups.sort(key=lambda group: group.is_handled(now))
     verdict = in_words(groups, now)
     begun = [group.since for group in groups if group.since and not group.is_handled(now)]
-    return {
-        "groups": [(group, group.muted_until(now), _looks(group, now)) for group in groups],
+    return rows_of(page_request, groups, page_request.address(OverviewPage.name)) | {
         "verdict": verdict,
         "since": min(begun, default=None),
         "cleared_at": None if verdict else last_closed_at(using),
-        "here": page_request.address(OverviewPage.name),
-        "may_handle": page_request.may("handle_alert"),
-        "may_run": page_request.may("run_task"),
-        "may_backfill": page_request.may("backfill_task"),
         "dead_letters": dead_letters(using),
         "messages_address": _messages_address(page_request),
-        "mute_hours": [(hours, timedelta(hours=hours)) for hours in MUTE_HOURS],
     }
-
-
-def _looks(group: AlertGroup, now: datetime) -> str:
-    """Return the classes of a group in the style sheet."""
-    looks = "bad" if group.severity in (Severity.CRITICAL, Severity.ERROR) else "warn"
-    return f"{looks} handled" if group.is_handled(now) else looks
 
 
 def _messages_address(page_request: PageRequest) -> str:

@@ -9,10 +9,13 @@ from django.utils.translation import gettext
 from sisy.dashboard.actions.runs import unfit
 from sisy.dashboard.charts.waterfall import waterfall
 from sisy.dashboard.page_request import PageRequest
+from sisy.dashboard.pages.alert_rows import rows_of
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.messaging import messages
 from sisy.models import Attempt, Run, RunState
 from sisy.records.choices import LIVE_STATES
+from sisy.reports.alerts import open_alerts
+from sisy.reports.alerts.grouping import grouped
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import blocker_of, has_returned, related
 from sisy.reports.output import outputs_of
@@ -118,8 +121,16 @@ def build_output(page_request: PageRequest) -> dict[str, Any]:
     }
 
 
+def build_alerts(page_request: PageRequest) -> dict[str, Any]:
+    """Return the alerts that were opened because of this run."""
+    run = run_of(page_request)
+    groups = grouped(open_alerts(page_request.using, run_id=run.pk))
+    return rows_of(page_request, groups, page_request.address("run", run.pk))
+
+
 RunPage.parts = (
     Part(name="head", build=build_head, stale_on=(RUNS, BEAT)),
+    Part(name="alerts", build=build_alerts, stale_on=(BEAT,)),
     Part(name="output", build=build_output, stale_on=(RUNS, OUTPUT)),
     Part(name="steps", build=build_steps, stale_on=(RUNS, BEAT)),
     Part(name="related", build=build_related, stale_on=(RUNS,)),

@@ -14,12 +14,15 @@ from sisy.dashboard import declared, policy_text
 from sisy.dashboard.charts.year import year_of
 from sisy.dashboard.dst_notes import around, next_clock_change, told
 from sisy.dashboard.page_request import PageRequest
+from sisy.dashboard.pages.alert_rows import rows_of
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
 from sisy.records.small_tables import QueuedRun, planned_ahead
 from sisy.records.task_change import MAX_KEPT
+from sisy.reports.alerts import open_alerts
+from sisy.reports.alerts.grouping import grouped
 from sisy.reports.daily import days_of
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import key_of, page_of
@@ -190,6 +193,12 @@ def build_ledger(page_request: PageRequest) -> dict[str, Any]:
     }
 
 
+def build_alerts(page_request: PageRequest) -> dict[str, Any]:
+    task = task_of(page_request)
+    groups = grouped(open_alerts(page_request.using, task_id=task.pk))
+    return rows_of(page_request, groups, page_request.address("task", task.pk))
+
+
 def build_log(page_request: PageRequest) -> dict[str, Any]:
     if not apps.is_installed("django.contrib.admin"):
         return {"entries": []}
@@ -203,6 +212,7 @@ def build_log(page_request: PageRequest) -> dict[str, Any]:
 
 TaskPage.parts = (
     Part(name="head", build=build_head),
+    Part(name="alerts", build=build_alerts, stale_on=(BEAT,)),
     Part(name="history", build=build_history, stale_on=(RUNS,)),
     Part(name="coming", build=build_coming),
     Part(name="about", build=build_about, stale_on=(BEAT,)),

@@ -27,7 +27,24 @@ from sisy.reports.alerts.tasks import broken_alerts, failed_alerts, late_alerts,
 from sisy.reports.errors import MAX_GROUPS_SHOWN
 from sisy.reports.fleet import Fleet
 
-__all__ = ["MAX_GROUPS_SHOWN", "Alert", "Kind", "Severity", "Thresholds", "find_alerts"]
+__all__ = [
+    "MAX_GROUPS_SHOWN",
+    "Alert",
+    "Kind",
+    "Severity",
+    "Thresholds",
+    "find_alerts",
+    "open_alerts",
+]
+
+
+def open_alerts(using: str, **about: int) -> list[Alert]:
+    """Return the open alerts of which people are told, about a task or a run, newest first.
+
+    Args:
+        about: the ``task_id`` or the ``run_id``.
+    """
+    return with_gaps(using, with_latest_runs(using, recorded_alerts(using, **about)))
 
 
 def find_alerts(

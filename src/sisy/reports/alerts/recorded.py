@@ -20,9 +20,14 @@ SAME = {
 """By the kind of a problem that reports find: the kinds of alerts about the same problem."""
 
 
-def recorded_alerts(using: str) -> Iterator[Alert]:
-    """Yield the open alerts, the newest first."""
-    records, more = first_of(AlertRecord.objects.using(using).open().order_by("-pk"))
+def recorded_alerts(using: str, **about: int) -> Iterator[Alert]:
+    """Yield the open alerts, the newest first.
+
+    Args:
+        about: the ``task_id`` or the ``run_id``; by default, alerts about anything.
+    """
+    found = AlertRecord.objects.using(using).open().filter(**about)
+    records, more = first_of(found.order_by("-pk"))
     for record in records:
         yield _of_record(record)
     if more:
