@@ -6,7 +6,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.cache import cache
 
+from sisy.dashboard.pages import peak
 from sisy.models import Task, TaskChange
+from sisy.reports import spreading
 from sisy.reports.load import due_groups
 from sisy.reports.spreading import HASHED, compare, due_tasks, hashed, spread_copy
 from tests.admin.pages import text_of
@@ -109,6 +111,15 @@ def test_the_page_lists_tasks_by_name_and_shows_the_load_before_and_after(pile):
     assert "After the change at most" in text
     assert "invoice 7 2026-05-06 00:00:00 - 0 0 * * * h 0 * * *" in text
     assert "other" not in text
+
+
+def test_of_very_many_tasks_the_page_lists_some_and_says_so(pile, monkeypatch):
+    assert "There may be more." not in text_of(browser_of_superuser().get(AT))
+    for module in (spreading, peak):
+        monkeypatch.setattr(module, "MAX_TASKS_LISTED", 7)
+    page = browser_of_superuser().get(AT)
+    assert page.content.decode().count('name="pk"') == 7
+    assert "There may be more." in text_of(page)
 
 
 def test_without_a_moment_it_shows_the_busiest_time(pile):

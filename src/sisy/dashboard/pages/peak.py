@@ -19,7 +19,15 @@ from sisy.dashboard.pages.page import Page, Part
 from sisy.dashboard.parameters import moment_within, one_of
 from sisy.reports import formatting
 from sisy.reports.ledger import key_of
-from sisy.reports.spreading import HASHED, SLICE, WAYS, DueTask, compare, due_tasks
+from sisy.reports.spreading import (
+    HASHED,
+    MAX_TASKS_LISTED,
+    SLICE,
+    WAYS,
+    DueTask,
+    compare,
+    due_tasks,
+)
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 WIDTHS = ("0", "15", "60")
@@ -108,6 +116,7 @@ def build_tasks(page_request: PageRequest) -> dict[str, Any]:
     most = max(cell.starts for cell in load.before)
     return {
         "tasks": found,
+        "is_full": len(found) == MAX_TASKS_LISTED,
         "changed": len(changed),
         "has_declared": any(one.task.is_declared for one in changed),
         "way": way_of(page_request),
