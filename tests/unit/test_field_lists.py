@@ -14,6 +14,8 @@ ALLOWED = {
     "EditorPage.asks": "the parameters of a page's address; the label only gives 'h' its value",
     "SORTS": "the orders of one list, by the word in the address",
     "Command._write_csv.names": "the header of a file for spreadsheets",
+    "STATE_FIELDS": "the columns that one kind of recorded change has: a pause, or its end",
+    "UNPAUSED": "the values of these columns without a pause",
     "QueuedRun.Meta.indexes": "columns of runs that have the names of a task's",
     "_queued_copies.copied": "columns of runs that have the names of a task's",
     "COPIED": "columns of runs, each with that of the task from which it is copied",
