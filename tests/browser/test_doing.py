@@ -50,6 +50,31 @@ def test_several_tasks_are_ticked_at_once_and_stay_so_while_the_list_changes(loo
         expect(window.get_by_text("Submitted 3 runs.")).to_be_visible()
 
 
+def test_the_tasks_of_one_group_are_selected_and_a_closed_group_stays_closed(look, address):
+    for queue in ("left", "right"):
+        saved(f"grouped {queue}", queue=queue)
+    with look(address) as window:
+        window.goto(f"{address}/sisy/tasks/?search=grouped&group=queue")
+        group = window.locator("#group-left")
+        group.get_by_label("select all").check()
+        assert window.locator("[name=pk]:checked").count() == 1
+        group.locator("summary").click()
+        expect(group.locator("table")).to_be_hidden()
+        Task.objects.get(label="grouped right").run_now()
+        expect(window.locator("#group-right")).to_contain_text("queued")
+        expect(group.locator("table")).to_be_hidden()
+
+
+def test_a_note_is_written_on_the_page_of_a_task(look, address):
+    task = saved("noted")
+    with look(address) as window:
+        window.goto(f"{address}/sisy/tasks/{task.pk}/")
+        window.get_by_text("Add a note").click()
+        window.locator("[name=note]").fill("Call **Ann**.")
+        window.get_by_role("button", name="Save").click()
+        expect(window.locator("#sisy-head strong")).to_have_text("Ann")
+
+
 def test_a_backfill_runs_after_its_preview_was_seen(look, address):
     task = saved("made good")
     now = task.created_at

@@ -26,6 +26,7 @@ def history(site):
         label=HOSTILE,
         timezone="Europe/Berlin",
         userdata={"name": HOSTILE, "password": "hunter2"},
+        note=f"{HOSTILE} ![](x) [x](javascript:hacked=1)\n\n# {HOSTILE}\n\n- [x](https://a.example)",
     )
     task.save()
     for _ in range(3):
@@ -47,7 +48,8 @@ def pages(task):
     routes = {name: route for name, (route, view) in PAGES.items() if "parts" in vars(view)}
     paths = [re.sub("<int:pk>", str(keys.get(name, "")), route) for name, route in routes.items()]
     change = TaskChange.objects.filter(task_id=task.pk).latest("pk")
-    return [path.replace("<int:change>", str(change.pk)) for path in paths]
+    paths = [path.replace("<int:change>", str(change.pk)) for path in paths]
+    return [*paths, "tasks/?group=prefix"]
 
 
 @pytest.mark.parametrize("root", ["/sisy/", "/admin/sisy/task/dashboard/"])

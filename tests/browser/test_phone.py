@@ -67,6 +67,7 @@ def paths(task):
         if "parts" in vars(view):
             path = route.replace("<int:change>", str(change.pk))
             yield "/sisy/" + re.sub("<int:pk>", str(keys.get(name, "")), path)
+    yield "/sisy/tasks/?group=queue"
     yield from ("/admin/sisy/task/", "/admin/sisy/run/", "/admin/sisy/queue/")
     yield from (f"/admin/sisy/task/{task.pk}/change/", f"/admin/sisy/run/{run.pk}/change/")
 

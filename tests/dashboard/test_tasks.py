@@ -126,8 +126,8 @@ def test_an_action_applies_to_the_selected_tasks():
     first, second, other = scheduled(label="a"), scheduled(label="b"), scheduled(label="c")
     client = browser_of_superuser()
     ticked = {"pk": [first.pk, second.pk], "reason": "stocktaking", "next": f"{PAGE}?sort=label"}
-    page = client.post("/sisy/tasks/do/pause/", ticked, follow=True)
-    assert "Paused 2 tasks." in text_of(page)
+    page = client.post("/sisy/tasks/do/pause/", ticked | {"hours": "8"}, follow=True)
+    assert "Paused 2 tasks. Sisy resumes them at 2026-05-05 20:00:00." in text_of(page)
     assert "stocktaking (paused by Sam)" in text_of(page)
     other.refresh_from_db()
     assert other.state == TaskState.ACTIVE
