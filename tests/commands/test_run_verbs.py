@@ -123,7 +123,7 @@ def test_a_list_looks_for_longer_than_a_page(monkeypatch):
 
 def test_a_list_that_was_cut_short_says_how_far_it_looked(monkeypatch):
     monkeypatch.setattr(walk, "MAX_LOOKED_AT", 2)
-    monkeypatch.setattr(run_verbs, "PATIENCE", 0)
+    monkeypatch.setattr(run_verbs, "MAX_SECONDS", 0)
     runs = [run_of() for _ in range(4)]
     lines = said("sisy_runs list --queue rare").splitlines()
     assert lines == [

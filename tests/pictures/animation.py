@@ -28,7 +28,8 @@ from tests.processes.process import ROOT
 from tests.support.waiting import wait_until
 
 FILE = ROOT / "docs" / "images" / "alert.gif"
-WIDTH, HEIGHT, SHOWN = 1000, 620, 800
+WIDTH, HEIGHT = 1000, 620
+WIDTH_OF_FILE = 800
 COLOURS = 128
 FRAMES_A_SECOND = 2
 MILLISECONDS = 250  # for each frame: twice as fast as it happened
@@ -106,7 +107,7 @@ def frames_until(window: Page, is_over, patience: float = 90.0) -> Iterator[Imag
         assert since < patience, "the alert did not change"
         window.wait_for_timeout(1000 / FRAMES_A_SECOND)
         picture = Image.open(io.BytesIO(window.screenshot())).convert("RGB")
-        yield picture.resize((SHOWN, HEIGHT * SHOWN // WIDTH), Image.Resampling.LANCZOS)
+        yield picture.resize((WIDTH_OF_FILE, HEIGHT * WIDTH_OF_FILE // WIDTH), Image.Resampling.LANCZOS)
 
 
 def write(frames: list[Image.Image], file: Path) -> None:

@@ -26,7 +26,7 @@ from sisy.reports.walk import MAX_LOOKED_AT, Walked
 
 BATCH = 100  # runs that are changed between two steps of the progress
 MAX_REFUSALS_NAMED = 5
-PATIENCE = 5.0  # seconds in which a list looks for runs
+MAX_SECONDS = 5.0  # seconds in which a list looks for runs
 
 
 class RunVerbs(VerbCommand):
@@ -91,7 +91,7 @@ class RunVerbs(VerbCommand):
         """Return the newest runs that match. A page stops sooner, because it is loaded again."""
         began = clock.steady()
         found = find(self.using, search, before=before, most=most)
-        while found.is_cut_short and clock.steady() - began < PATIENCE:
+        while found.is_cut_short and clock.steady() - began < MAX_SECONDS:
             left = most - len(found.runs)
             part = find(self.using, search, before=found.next_before, most=left)
             found = replace(

@@ -1,6 +1,6 @@
 // Copies the text of a button, such as a command, to the clipboard.
 
-const SHOWN = 2000; // milliseconds for which a button says that its text was copied
+const MS_SHOWN = 2000; // milliseconds for which a button says that its text was copied
 
 // The clipboard of browsers needs a secure origin, which a site in an internal network may not have.
 async function copy(text) {
@@ -31,5 +31,5 @@ document.addEventListener("click", async ({ target }) => {
   setTimeout(() => {
     button.textContent = words;
     delete button.dataset.words;
-  }, SHOWN);
+  }, MS_SHOWN);
 });
