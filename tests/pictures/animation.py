@@ -107,7 +107,9 @@ def frames_until(window: Page, is_over, patience: float = 90.0) -> Iterator[Imag
         assert since < patience, "the alert did not change"
         window.wait_for_timeout(1000 / FRAMES_A_SECOND)
         picture = Image.open(io.BytesIO(window.screenshot())).convert("RGB")
-        yield picture.resize((WIDTH_OF_FILE, HEIGHT * WIDTH_OF_FILE // WIDTH), Image.Resampling.LANCZOS)
+        yield picture.resize(
+            (WIDTH_OF_FILE, HEIGHT * WIDTH_OF_FILE // WIDTH), Image.Resampling.LANCZOS
+        )
 
 
 def write(frames: list[Image.Image], file: Path) -> None:
