@@ -104,6 +104,7 @@ def test_people_acknowledge_mute_and_close_alerts():
     alert = opened()
     assert do("acknowledge", alert) == ["Acknowledged: failing: import."]
     assert do("mute", alert, hours="8") == ["Muted 1 alert for 8 h."]
+    alert.refresh_from_db()
     assert (alert.acknowledged_by, alert.muted_until, alert.muted_by) == (
         "Sam",
         NOON + 8 * HOUR,
@@ -113,6 +114,7 @@ def test_people_acknowledge_mute_and_close_alerts():
     assert "acknowledged by Sam" in page
     assert do("unmute", alert) == ["Unmuted 1 alert."]
     assert do("close", alert) == ["Closed 1 alert."]
+    alert.refresh_from_db()
     assert (alert.is_open, alert.closed_by) == (False, "Sam")
     assert history_of(alert) == ["Acknowledged.", "Muted for 8 h.", "Unmuted.", "Closed."]
 
@@ -121,6 +123,7 @@ def test_acknowledging_can_be_undone():
     alert = opened()
     do("acknowledge", alert)
     assert do("unacknowledge", alert) == ["1 alert is no longer acknowledged."]
+    alert.refresh_from_db()
     assert (alert.acknowledged_at, alert.acknowledged_by) == (None, "")
     assert history_of(alert) == ["Acknowledged.", "No longer acknowledged."]
     assert do("unacknowledge", alert) == ["No alert was acknowledged."]

@@ -16,6 +16,7 @@ from sisy.records.fields import DataField, MomentField, ReasonField
 from sisy.records.nested import written
 
 MAX_KEPT = 50  # entries of a task, the newest ones
+PRUNE_BATCH = 100  # entries that a change deletes at most; mostly, it is one
 MAX_LENGTH = 20_000  # characters of a value, as JSON
 
 STATE_FIELDS = ("state", "state_reason", "paused_until")
@@ -61,9 +62,10 @@ def note_change(
         stored = TaskChange.objects.using(using)
         stored.bulk_create([_entry(task, changed, now)])
         of_task = stored.filter(task_id=task).order_by("-pk")
-        surplus = of_task.values_list("pk", flat=True)[MAX_KEPT : MAX_KEPT + 1].first()
-        if surplus is not None:
-            of_task.filter(pk__lte=surplus).delete()
+        # By key: a range would also lock the gap to the entries of the next task on MariaDB.
+        surplus = list(of_task.values_list("pk", flat=True)[MAX_KEPT : MAX_KEPT + PRUNE_BATCH])
+        if surplus:
+            stored.filter(pk__in=surplus).delete()
 
 
 def note_ended_pauses(
