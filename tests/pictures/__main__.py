@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -60,7 +59,8 @@ def running_demo() -> Iterator[str]:
         wait_until(lambda: set(found.all()) >= KINDS, "its problems have alerts", patience=180)
         yield f"http://127.0.0.1:{port}"
     finally:
-        demo.send_signal(signal.SIGINT)
+        # Not SIGINT, which a program in the background ignores.
+        demo.terminate()
         demo.wait(30)
 
 
