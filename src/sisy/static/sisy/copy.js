@@ -2,9 +2,15 @@
 
 const MS_SHOWN = 2000; // milliseconds for which a button says that its text was copied
 
-// The clipboard of browsers needs a secure origin, which a site in an internal network may not have.
 async function copy(text) {
-  if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
+  // It needs a secure origin, which a site in an internal network may not have, and the permission.
+  if (navigator.clipboard && window.isSecureContext) {
+    try {
+      return await navigator.clipboard.writeText(text);
+    } catch {
+      // The older way below often works nevertheless.
+    }
+  }
   const field = document.createElement("textarea");
   field.value = text;
   field.className = "sisy-unseen";
