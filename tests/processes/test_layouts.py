@@ -16,9 +16,10 @@ from tests.support.waiting import wait_until
 EXAMPLE = ROOT / "example"
 PREPARE = """
 from django.contrib.auth import get_user_model
-from watch.demo_tasks import create_tasks
+from shop.tasks import create_new_tasks, create_tasks_with_a_past
 get_user_model().objects.create_superuser("admin")
-create_tasks({address!r})
+create_tasks_with_a_past()
+create_new_tasks({address!r})
 """
 FLEET = "web=1,heartbeat=2,worker=3"
 TERMINATED = 143  # honcho tells that it ended by the signal that it got
@@ -56,15 +57,17 @@ def port(fleet_site):
 )
 def test_a_web_server_two_heartbeats_and_three_workers(fleet_site, port, manager, ended):
     fleet_site.accepted += ["name='/dev/fd/1'", "Enable tracemalloc"]  # supervisor's own
-    # The demo's watch fails until the web server is up; managers mix the lines of processes.
+    # The check of the page fails until the web server is up; managers mix the lines of processes.
     fleet_site.accepted.append("  Traceback")
     process = fleet_site.run(*manager, cwd=EXAMPLE)
     wait_until(lambda: "Sisy demo" in page(port, "/reminders/"), "the site answers")
     wait_until(lambda: processes() == {Role.HEARTBEAT: 2, Role.WORKER: 3}, "all have signed on")
-    looked = Run.objects.filter(label="watch /reminders/", state=RunState.SUCCEEDED, result=200)
+    looked = Run.objects.filter(
+        label="pages: check /reminders/", state=RunState.SUCCEEDED, result=200
+    )
     wait_until(looked.exists, "a task has looked at the page")
     wait_until(lambda: count(RunState.SUCCEEDED) >= 15, "the ledger fills")
-    assert "count up" in page(port), "whoever comes sees the dashboard"
+    assert "visits: count up" in page(port), "whoever comes sees the dashboard"
     assert status_of_websocket(port, "/ws/sisy/") == 101, "the dashboard is live"
     children = psutil.Process(process.pid).children(recursive=True)
     assert process.stop() == ended

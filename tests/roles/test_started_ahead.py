@@ -145,7 +145,8 @@ def test_a_worker_that_stops_waits_for_no_run_that_it_will_not_call(now, passed)
     with at_work(grace=600) as worker:
 
         def cancel_and_stop():
-            worker._pool.cancel(run.pk, "enough", by_force=False)
+            [mine] = worker._cancellation._in_flight
+            worker._pool.cancel(mine, "enough", by_force=False)
             worker.stop()
 
         passed("start ahead: not called yet", cancel_and_stop)

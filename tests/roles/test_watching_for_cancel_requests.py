@@ -1,13 +1,17 @@
 """When a worker looks whether its runs were cancelled."""
 
+from copy import copy
+
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
 
 from sisy.models import Run, RunState, Task
 from sisy.worker.cancellation import CancellationWatcher
 from tests.app import jobs
 from tests.app.models import Execution
 from tests.roles.at_work import at_work, wait_until
-from tests.support.records import stored
+from tests.support.moments import NOON
+from tests.support.records import scheduled, stored, worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,3 +43,39 @@ def test_a_request_is_seen_at_once():
         run.cancel("the disk is full")
         wait_until(lambda: not Run.objects.live().filter(pk=run.pk).exists())
     assert stored(run).state == RunState.CANCELLED
+
+
+class Asked:
+    """A pool that notes what it is asked to cancel."""
+
+    def __init__(self):
+        self.cancelled = []
+
+    def cancel(self, run, reason, *, by_force):
+        self.cancelled.append((run.pk, run.attempt))
+
+
+class Here:
+    """The database thread of a watcher, in this thread."""
+
+    def __init__(self, before):
+        self._before = before
+
+    async def run(self, step, *args):
+        self._before()
+        return await sync_to_async(step)(*args)
+
+
+def test_an_attempt_that_was_claimed_again_meanwhile_goes_on():
+    process = worker()
+    run = scheduled("0 0 1 1 *").new_run(now=NOON, state=RunState.RUNNING, attempt=2)
+    run.process = process
+    run.save()
+    lost = copy(run)
+    lost.attempt = 1
+    in_flight, pool = [lost], Asked()
+    here = Here(lambda: in_flight.append(run))
+    watcher = CancellationWatcher("default", here, in_flight, pool)
+    async_to_sync(watcher._cancel_requested)()
+    async_to_sync(watcher._cancel_requested)()
+    assert pool.cancelled == [(run.pk, 1)]

@@ -26,7 +26,7 @@ class RecordingPool:
     def execute(self, run, ended, may_begin):
         self.executed.append(run)
 
-    def cancel(self, run_id, reason, *, by_force):
+    def cancel(self, run_id, reason, *, by_force, attempt):
         self.cancelled.append(run_id)
 
     def withdraw(self, run_id):
@@ -65,7 +65,7 @@ def opened(pool, wakes):
 async def test_a_run_that_is_cancelled_before_its_moment_is_not_called(noon):
     pool, wakes = RecordingPool(), Wakes()
     client, _in_flight, early = opened(pool, wakes)
-    client.cancel(early.pk, "Not wanted.", by_force=False)
+    client.cancel(early, "Not wanted.", by_force=False)
     noon.moment = SOON
     await asyncio.sleep(0.1)
     assert pool.executed == []
@@ -76,7 +76,7 @@ async def test_a_run_that_is_cancelled_before_its_moment_is_not_called(noon):
 async def test_a_worker_that_stops_takes_back_everything_that_was_not_called(noon):
     pool = RecordingPool()
     client, in_flight, cancelled = opened(pool, Wakes())
-    client.cancel(cancelled.pk, "Not wanted.", by_force=False)
+    client.cancel(cancelled, "Not wanted.", by_force=False)
     waiting = run(2)
     waiting.ready_at = SOON
     in_flight.take(waiting, is_early=True)

@@ -59,6 +59,13 @@ async def test_a_waiting_run_can_be_withdrawn_and_is_never_called(pool, blocked,
     assert (begun.exists(), ended) == (False, [])
 
 
+async def test_only_the_attempt_that_is_named_is_cancelled(pool, blocked):
+    assert not pool.cancel(5, "It was taken over.", by_force=True, attempt=1)
+    assert not blocked.done()
+    assert pool.cancel(5, "enough", attempt=2)
+    assert (await blocked).state == RunState.CANCELLED
+
+
 async def test_a_running_run_cannot_be_withdrawn(pool, blocked):
     assert not pool.withdraw(5)
     assert pool.cancel(5, "enough")

@@ -69,11 +69,11 @@ async def test_a_withdrawn_run_is_not_called(slow):
     timers.call_at_its_moment(RUN)
     timers.call_at_its_moment(LATER)
     assert timers.withdraw([RUN, RUN]) == [RUN]
-    assert timers.withdraw_by_key(RUN.id) == []
+    assert timers.withdraw([RUN]) == []
     slow.moment = LATER.ready_at
     await asyncio.sleep(0.02)
     assert called == []
-    assert timers.withdraw_by_key(LATER.id) == [LATER]
+    assert timers.withdraw([LATER]) == [LATER]
 
 
 async def test_a_run_is_given_back_if_the_clock_is_set_back_before_its_moment(slow):

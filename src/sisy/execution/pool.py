@@ -47,7 +47,9 @@ class Pool(Protocol):
     def withdraw(self, run_id: int) -> bool:
         """Remove a run whose function was not called yet. Return whether there was one."""
 
-    def cancel(self, run_id: int, reason: str, *, by_force: bool = False) -> bool:
+    def cancel(
+        self, run_id: int, reason: str, *, by_force: bool = False, attempt: int | None = None
+    ) -> bool:
         """Ask a run to stop. Thread-safe; may be called more than once.
 
         A function that has not been called yet is not called. A function that stops because of
@@ -56,6 +58,7 @@ class Pool(Protocol):
 
         Args:
             by_force: end the function even if it does not cooperate, if the pool can.
+            attempt: the attempt to stop; by default, any.
 
         Returns:
             Whether this pool has the run. If not, nothing happens.
@@ -152,10 +155,15 @@ class Slots:
                     return True
         return False
 
-    def cancel(self, run_id: int, reason: str, by_force: bool) -> bool:
+    def cancel(self, run_id: int, reason: str, by_force: bool, attempt: int | None) -> bool:
         """Ask the run with this key to stop. Return whether it is here."""
         with self._lock:
-            asked = [handle for handle in self._in_hand if handle.run.pk == run_id]
+            # A worker that was frozen may have claimed again what was taken from it.
+            asked = [
+                handle
+                for handle in self._in_hand
+                if handle.run.pk == run_id and attempt in (None, handle.run.attempt)
+            ]
             for handle in asked:
                 handle.cancel(reason, by_force)
         return bool(asked)
@@ -193,9 +201,11 @@ class SlotPool:
         """Remove a run that has not started; see `Pool.withdraw`."""
         return self._slots.withdraw(run_id)
 
-    def cancel(self, run_id: int, reason: str, *, by_force: bool = False) -> bool:
+    def cancel(
+        self, run_id: int, reason: str, *, by_force: bool = False, attempt: int | None = None
+    ) -> bool:
         """Ask a run to stop; see `Pool.cancel`."""
-        return self._slots.cancel(run_id, reason, by_force)
+        return self._slots.cancel(run_id, reason, by_force, attempt)
 
     def _begin(self, handle: RunHandle) -> None:
         """Start a run in its slot; see `Slots`."""

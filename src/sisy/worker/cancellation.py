@@ -66,14 +66,16 @@ class CancellationWatcher:
                 continue
             # A run that this worker no longer holds was rescued after the lease expired. Another
             # worker may be executing it, so stop early: the less is done twice, the better.
-            asked_at, reason, by_force = held.get(run.pk, TAKEN_OVER)
+            asked_at, reason, by_force = held.get((run.pk, run.attempt), TAKEN_OVER)
             if asked_at is not None:
-                self._pool.cancel(run.pk, reason, by_force=by_force)
+                # This worker may hold a later attempt by now, which goes on.
+                self._pool.cancel(run, reason, by_force=by_force)
         interval = conf.get_settings().poll_interval
         self._next_check = time.monotonic() + interval
         return interval
 
-    def _held(self, runs: Collection[Run]) -> dict[int, Request]:
+    def _held(self, runs: Collection[Run]) -> dict[tuple[int, int], Request]:
         held = Run.objects.using(self._using).held(runs)
-        rows = held.values_list("pk", "cancel_requested_at", "cancel_reason", "cancel_force")
-        return {pk: request for pk, *request in rows}
+        request = "cancel_requested_at", "cancel_reason", "cancel_force"
+        rows = held.values_list("pk", "attempt", *request)
+        return {(pk, attempt): request for pk, attempt, *request in rows}

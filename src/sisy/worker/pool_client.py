@@ -171,12 +171,12 @@ class PoolClient:
         early = self._timers.withdraw(listed)
         return early + [run for run in listed if self._pool.withdraw(run.pk)]
 
-    def cancel(self, run_id: int, reason: str, *, by_force: bool) -> None:
-        """Ask a run to stop: see `Pool.cancel`. One that is not called yet is returned."""
-        if early := self._timers.withdraw_by_key(run_id):
+    def cancel(self, run: Run, reason: str, *, by_force: bool) -> None:
+        """Ask this attempt of a run to stop. One that is not called yet is returned."""
+        if early := self._timers.withdraw([run]):
             self.returned[NOT_CALLED_YET] += early
             self._claims.wake()
-        self._pool.cancel(run_id, reason, by_force=by_force)
+        self._pool.cancel(run.pk, reason, by_force=by_force, attempt=run.attempt)
 
     def close(self) -> None:
         """Cancel what can be cancelled. Runs that are cancelled from here on stay in flight."""

@@ -49,10 +49,6 @@ class StartTimers:
         """Stop the timers of those runs that were not called yet, and return these."""
         return [run for run in runs if self._stop((run.id, run.attempt))]
 
-    def withdraw_by_key(self, run_id: int) -> list[Run]:
-        """Stop the timers of the run with this key, and return what was not called."""
-        return self.withdraw([run for run, _ in self._timers.values() if run.id == run_id])
-
     def _stop(self, key: tuple[int, int]) -> bool:
         found = self._timers.pop(key, None)
         if found is None:
