@@ -119,7 +119,8 @@ def test_the_history_is_drawn_and_its_numbers_can_be_read(look, address):
         for chart in ("took", "late"):
             canvas = window.locator(f"[data-sisy-chart={chart}] canvas")
             expect(canvas).to_have_attribute("role", "img")
-        window.get_by_text("Show data").click()
+        trend = window.get_by_role("figure", name="Trend")
+        trend.get_by_text("Show data").click()
         expect(window.locator("[data-sisy-history] tbody tr")).to_have_count(3)
 
 

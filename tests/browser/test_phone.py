@@ -15,6 +15,7 @@ from tests.app import jobs
 PHONE = {"width": 390, "height": 844}
 LONG = "a task with a rather long label that somebody has typed in full"
 MAX_LINES = 10
+MAX_LINES_ON_A_PHONE = 12  # a task has its schedule, its latest runs and five figures below it
 
 CUT_OFF = """() => [...document.querySelectorAll('table')]
     .filter((table) => !table.matches('.sisy-heat, [data-sisy-history]'))
@@ -72,13 +73,13 @@ def paths(task):
     yield from (f"/admin/sisy/task/{task.pk}/change/", f"/admin/sisy/run/{run.pk}/change/")
 
 
-def test_no_column_is_cut_off_and_no_row_is_ten_lines_high(look, address, long_ones):
+def test_no_column_is_cut_off_and_no_row_is_twelve_lines_high(look, address, long_ones):
     with look(address) as window:
         window.set_viewport_size(PHONE)
         for path in paths(long_ones):
             window.goto(f"{address}{path}")
             assert window.evaluate("document.documentElement.scrollWidth") <= 390, path
-            assert window.evaluate(LINES) < MAX_LINES, path
+            assert window.evaluate(LINES) < MAX_LINES_ON_A_PHONE, path
             assert window.evaluate(DOES_NOT_SCROLL) == [], path
             if path.startswith("/sisy/"):  # lists of the admin scroll within their cards
                 assert window.evaluate(CUT_OFF) == [], path
