@@ -27,6 +27,11 @@ QUERIES = {
     "reschedule": "?schedule=30+6,18+*+*+*",
 }
 COLOURS = 128
+FIRST = {  # of these, the README shows what is seen first
+    "overview-light-1440": 1000,
+    "task-light-1440": 1000,
+    "overview-dark-390": 844,
+}
 KINDS = {"failing", "missed", "slow", "no_worker"}  # the kinds of alerts that the pictures show
 
 
@@ -90,7 +95,11 @@ def take(browser, address: str, scheme: str, width: int, file: Path) -> None:
     if (wide := window.evaluate("document.documentElement.scrollWidth")) > width:
         print(f"{file.name}: {wide} wide", file=sys.stderr)
     context.close()
-    Image.open(file).convert("RGB").quantize(COLOURS).save(file, optimize=True)
+    picture = Image.open(file).convert("RGB").quantize(COLOURS)
+    picture.save(file, optimize=True)
+    if height := FIRST.get(file.stem):
+        first = picture.crop((0, 0, picture.width, height))
+        first.save(file.with_name(f"first-{file.name}"), optimize=True)
 
 
 if __name__ == "__main__":
