@@ -23,7 +23,7 @@ from sisy.runtime.threads import DaemonThreads
 from sisy.store.database_thread import DatabaseThread
 
 IDLE_INTERVAL = 60.0  # seconds until the next step, unless `wake` is called before
-END_TIMEOUT = 2.0  # seconds that a stopping heartbeat waits for messages that are being sent
+END_TIMEOUT = 5.0  # seconds that a stopping heartbeat waits for messages that are being sent
 FIRST_REST = 1.0  # seconds, doubled after each failure in a row
 MAX_REST = 30.0
 RECORD_TIMEOUT = sending.CLAIM.total_seconds()
@@ -114,7 +114,7 @@ class Route:
 
     async def _send_next(self, thread: DaemonThreads) -> bool:
         """Send one message. Return whether to continue with the next one."""
-        message = await self._database.run(_claim, self._using, self._name)
+        message = await self._database.run(self._claim)
         if message is None:
             return False
         channel = partial(channel_named, self._name)
@@ -123,6 +123,12 @@ class Route:
         self._note(error)
         await self._record(message, error)
         return error is None
+
+    def _claim(self) -> OutboxMessage | None:
+        """Claim a message in the thread of the database, which may have been busy for a while."""
+        if self._is_stopping:
+            return None
+        return sending.claim(self._using, clock.now(self._using), self._name)
 
     async def _record(self, message: OutboxMessage, error: NotDelivered | None) -> None:
         """Record what happened to a message. Try again while the database is away."""
@@ -158,10 +164,6 @@ def _due_channels(using: str) -> list[str]:
     finally:
         # Most heartbeats rarely have messages to send: one connection fewer for the time between.
         connections.close_all()
-
-
-def _claim(using: str, name: str) -> OutboxMessage | None:
-    return sending.claim(using, clock.now(using), name)
 
 
 def _prune(using: str) -> int:
