@@ -4,19 +4,17 @@ The text of a recorded alert is that of its opening: "The latest run failed". Si
 may have failed a hundred times, or may have recovered and failed again.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby, takewhile
+from operator import attrgetter
 
 from django.utils.translation import ngettext
 
-from sisy.models import Run
-from sisy.records.choices import FAILED_STATES, RunState
 from sisy.reports.alerts.alert import Alert, Kind, Severity
-from sisy.reports.ledger import newest_runs
+from sisy.store.judging import Ended, latest_ended
 
-LATEST = 40  # runs of a task that are looked at
+LATEST = 40  # finished runs of a task that are looked at
 FLAPPING = 3  # series of failed runs among these, with successes between them
 
 KINDS = (Kind.FAILING, Kind.FAILED)
@@ -26,24 +24,23 @@ def with_latest_runs(using: str, alerts: Iterable[Alert]) -> list[Alert]:
     """Return the alerts, those about failing tasks with what their latest runs say."""
     listed = list(alerts)
     tasks = {alert.task for alert in listed if alert.kind in KINDS and alert.task is not None}
-    ended: dict[int | None, list[Run]] = defaultdict(list)
-    states = (*FAILED_STATES, RunState.SUCCEEDED)
-    for run in newest_runs(using, tasks, LATEST).filter(state__in=states).only("task", "state"):
-        ended[run.task_id].append(run)
+    ended = latest_ended(using, dict.fromkeys(tasks, LATEST))
     return [
-        _seen_again(alert, ended[alert.task])
-        if alert.kind in KINDS and ended.get(alert.task)
-        else alert
+        _seen_again(alert, ended.get(alert.task or 0, ())) if alert.kind in KINDS else alert
         for alert in listed
     ]
 
 
-def _seen_again(alert: Alert, latest: Sequence[Run]) -> Alert:
-    """Return the alert with what the latest runs of its task say, the newest of which is first."""
-    failed = [run for run in latest if run.state in FAILED_STATES]
+def _seen_again(alert: Alert, latest: Sequence[Ended]) -> Alert:
+    """Return the alert with what the latest runs of its task say.
+
+    Args:
+        latest: the newest run comes first.
+    """
+    failed = [run for run in latest if not run.is_success]
     if not failed:
         return alert
-    series = sum(is_failed for is_failed, _ in groupby(latest, lambda run: run in failed))
+    series = sum(not is_success for is_success, _ in groupby(latest, attrgetter("is_success")))
     if series >= FLAPPING:
         words = ngettext(
             "It fails and recovers: %(failed)d of the latest run failed",
@@ -57,7 +54,7 @@ def _seen_again(alert: Alert, latest: Sequence[Run]) -> Alert:
             alert, why=why, run=failed[0].pk, severity=Severity.WARNING, is_flapping=True
         )
     if alert.kind == Kind.FAILING:
-        streak = len(list(takewhile(lambda run: run in failed, latest)))
+        streak = len(list(takewhile(lambda run: not run.is_success, latest)))
         words = ngettext("The latest run failed", "The last %d runs failed", streak)
         if streak == LATEST:
             words = ngettext(
