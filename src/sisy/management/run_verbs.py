@@ -21,7 +21,7 @@ from sisy.management.verbs import VerbCommand, add_number, add_yes
 from sisy.models import Run, RunState
 from sisy.records.choices import FAILED_STATES, LIVE_STATES
 from sisy.reports import formatting
-from sisy.reports.run_search import RunSearch, find, find_all, in_states
+from sisy.reports.run_search import RunSearch, find_all, in_states
 from sisy.reports.walk import MAX_LOOKED_AT, Walked
 
 BATCH = 100  # runs that are changed between two steps of the progress
@@ -90,10 +90,9 @@ class RunVerbs(VerbCommand):
     def _found(self, search: RunSearch, before: int | None, most: int) -> Walked:
         """Return the newest runs that match. A page stops sooner, because it is loaded again."""
         began = clock.steady()
-        found = find(self.using, search, before=before, most=most)
-        while found.is_cut_short and clock.steady() - began < MAX_SECONDS:
-            left = most - len(found.runs)
-            part = find(self.using, search, before=found.next_before, most=left)
+        parts = find_all(self.using, search, before=before, most=most)
+        found = next(parts)
+        while clock.steady() - began < MAX_SECONDS and (part := next(parts, None)):
             found = replace(
                 part,
                 runs=[*found.runs, *part.runs],

@@ -100,9 +100,15 @@ def find(using: str, search: RunSearch, *, before: int | None = None, most: int)
     return walk(using, _keys(using, search, before), search.conditions(), most=most)
 
 
-def find_all(using: str, search: RunSearch, *, most: int = MAX_LOOKED_AT) -> Iterator[Walked]:
-    """Yield the parts of an answer, until all runs were looked at or so many were found."""
-    before, left = None, most
+def find_all(
+    using: str, search: RunSearch, *, before: int | None = None, most: int = MAX_LOOKED_AT
+) -> Iterator[Walked]:
+    """Yield the parts of an answer, until all runs were looked at or so many were found.
+
+    Args:
+        before: the ``next_before`` of an earlier answer, to continue it.
+    """
+    left = most
     while left > 0:
         part = find(using, search, before=before, most=left)
         yield part
