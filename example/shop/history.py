@@ -46,6 +46,7 @@ class History:
     def __init__(self, now: datetime) -> None:
         self._now = now
         self._luck = random.Random(7)
+        self._error_of_import = error_of_import()
         self.deployed = last(now - timedelta(hours=12), 16, 4)
         """When the import of prices was changed, and the worker of the labels was forgotten."""
         self.outage = last(now, 5, 10) - timedelta(hours=3, minutes=30), last(now, 5, 10)
@@ -157,7 +158,7 @@ class History:
     def _outcome(self, task: Task, due: datetime) -> dict[str, object]:
         error: Exception | None = None
         if task.label == IMPORT and due > self.deployed:
-            error = error_of_import()
+            error = self._error_of_import
         elif task.label == "stock: ask the warehouse" and outside.is_warehouse_down(due):
             error = ConnectionError("The warehouse does not accept connections.")
         elif task.label == "catalogue: resize pictures" and self._luck.random() < 0.02:
