@@ -26,8 +26,8 @@ STATE_FIELDS = ("state", "state_reason", "paused_until")
 class TaskChange(models.Model):
     """A change of a task.
 
-    There is no foreign key, so that tasks are deleted as quickly as without this table. A
-    heartbeat deletes the entries of deleted tasks.
+    There is no foreign key: it would slow down the deletion of tasks. A heartbeat deletes the
+    entries of deleted tasks.
 
     Attributes:
         kind: the kind of author.

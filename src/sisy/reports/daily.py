@@ -130,7 +130,7 @@ def _add_troubled(
     zone: tzinfo,
     states: Mapping[date, Counter[str]],
 ) -> date | None:
-    """Count the troubled runs before a key, and return the first day of which all are known."""
+    """Count the troubled runs before a key, and return the first day without gaps."""
     entries = TroubledRun.objects.using(using).filter(task_id=task.pk, run_id__lt=before)
     newest = entries.order_by("-run_id").values_list("state", "finished_at")
     rows = [(state, at) for state, at in newest[:MAX_TROUBLED_READ] if at is not None]

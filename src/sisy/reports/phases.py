@@ -19,7 +19,7 @@ class PhaseKind(StrEnum):
     QUEUED = "queued"
     """Ready, and not claimed by a worker."""
     WAITED = "waited"
-    """Delayed and queued before an earlier attempt, of which only the sum is known."""
+    """Delayed and queued before an earlier attempt; only the sum of both is known."""
     RUNNING = "running"
     """Executed by a worker."""
 

@@ -71,7 +71,7 @@ class TaskErrors:
     """The errors of the newest failed runs of a task.
 
     Attributes:
-        groups: the new ones first, then those that are most frequent.
+        groups: the new ones first, then the most frequent.
         read: the number of these runs.
         is_complete: whether the ledger has no older ones.
     """

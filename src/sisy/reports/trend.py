@@ -1,7 +1,7 @@
 """The trend of the duration and the delay of a task's newest runs, and its outliers.
 
-Each point of the trend is about the same number of successive runs, so there is no gap between the
-points of a task that rarely runs, and those of a busy one reach back as far as is read.
+Each point stands for about the same number of successive runs. So a task that rarely runs has no
+gaps between its points, and those of a busy task reach back as far as is read.
 """
 
 from collections.abc import Sequence

@@ -68,7 +68,7 @@ class CancellationWatcher:
             # worker may be executing it, so stop early: the less is done twice, the better.
             asked_at, reason, by_force = held.get((run.pk, run.attempt), TAKEN_OVER)
             if asked_at is not None:
-                # This worker may hold a later attempt by now, which goes on.
+                # Only this attempt: the worker may hold a later one by now.
                 self._pool.cancel(run, reason, by_force=by_force)
         interval = conf.get_settings().poll_interval
         self._next_check = time.monotonic() + interval

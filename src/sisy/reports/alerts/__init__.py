@@ -39,7 +39,7 @@ __all__ = [
 
 
 def open_alerts(using: str, **about: int) -> list[Alert]:
-    """Return the open alerts of which people are told, about a task or a run, newest first.
+    """Return the open alerts about a task or a run, the newest first.
 
     Args:
         about: the ``task_id`` or the ``run_id``.
