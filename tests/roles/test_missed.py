@@ -85,7 +85,7 @@ def test_a_task_of_every_second_costs_one_row_and_few_statements_after_a_week(mi
     runs = {"latest": 1, "all": 100 + not_missed_yet, "skip": not_missed_yet}[missed]
     assert gap.count + runs == WEEK / SECOND
     assert len(queued(task)) == runs
-    assert len(queries) < 30
+    assert len(queries) < 40  # of 604,800 occurrences; a look and a pass of housekeeping included
 
 
 def test_two_outages_are_two_gaps():

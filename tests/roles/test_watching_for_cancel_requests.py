@@ -66,7 +66,7 @@ class Here:
         return await sync_to_async(step)(*args)
 
 
-def test_an_attempt_that_was_claimed_again_meanwhile_goes_on():
+def test_an_attempt_that_was_claimed_again_is_not_cancelled():
     process = worker()
     run = scheduled("0 0 1 1 *").new_run(now=NOON, state=RunState.RUNNING, attempt=2)
     run.process = process
