@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+from django.db import connections
 from django.utils import autoreload
 
 from sisy.management.supervisor import own_command
@@ -90,6 +91,7 @@ class _Served:
 
     def serve(self) -> None:
         self._service = self._build()
+        connections.close_all()  # those that building opened; this thread needs none
         try:
             asyncio.run(self._service.run())
         finally:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from sisy.management.neighbours import log_neighbours
 from sisy.management.serving import ServingCommand, add_worker_arguments, heartbeat, worker
 from sisy.runtime.service import Service
 
@@ -20,4 +21,5 @@ class Command(ServingCommand):
         add_worker_arguments(parser)
 
     def build(self, **options: Any) -> Service:
+        log_neighbours()
         return Service(heartbeat(**options), worker(**options))

@@ -1,0 +1,39 @@
+"""Tell the person who starts a process which others share its database."""
+
+import logging
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, router
+from django.utils.translation import ngettext
+
+from sisy import clock
+from sisy.models import Process
+from sisy.runtime.log import logger
+
+MAX_NAMED = 6  # processes
+
+
+def log_neighbours() -> None:
+    """Log which processes are running on the database that this process is about to join."""
+    using = router.db_for_write(Process)
+    try:
+        running = (
+            Process.objects.using(using).alive(clock.now(using)).order_by("host", "pid", "pk")
+        )
+        found, number = list(running[:MAX_NAMED]), running.count()
+    except (DatabaseError, InterfaceError) as error:
+        # The roles wait for a database that is away, and log that they do.
+        logger.debug("Cannot look for other processes: %s", error)
+        return
+    if not found:
+        return
+    names = ", ".join(map(str, found))
+    if more := number - len(found):
+        names += ngettext(" and %d more", " and %d more", more) % more
+    # Several processes are usual in production, and usually a surprise in development.
+    logger.log(
+        logging.WARNING if settings.DEBUG else logging.INFO,
+        "Already running on this database: %s. This process shares their work, so any of them may "
+        "execute a run. For development, stop them, or use another database.",
+        names,
+    )
