@@ -1,14 +1,14 @@
 """What probes and people on call learn of a site."""
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
 from sisy.heartbeat import tick
 from sisy.models import Process, Queue, Role, Run
 from sisy.reports.alerts import health
 from sisy.worker.claim import claim
-from tests.commands.calling import said, told
+from tests.commands.calling import said, seen, told
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled
 
@@ -43,6 +43,37 @@ def unwell(line="sisy_health"):
 
 def test_a_site_without_processes_is_unhealthy():
     assert unwell() == "Unhealthy: heartbeat, workers for default."
+
+
+def test_the_queues_of_all_active_tasks_need_a_worker():
+    up(role=Role.HEARTBEAT)
+    up("default")
+    scheduled(label="tea", queue="mail")
+    scheduled(label="coffee", queue="cpu").pause()
+    assert unwell() == "Unhealthy: workers for mail."
+    up("mail")
+    checks = [row["check"] for row in told("sisy_health")]
+    assert checks == ["heartbeat", "workers for mail", "due tasks", "queued runs"]
+
+
+def test_findings_fit_the_terminal_and_are_not_cut(noon, monkeypatch):
+    task = scheduled("0 0 1 1 *", label="a label that takes a lot of room", queue="mail")
+    task.run_now()
+    noon.moment = NOON + 2 * MINUTE
+    up(role=Role.HEARTBEAT, now=noon.moment)
+    up("mail", now=noon.moment)
+    Queue.objects.pause("mail")
+    text = seen("sisy_health", monkeypatch)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    words = " ".join(text.split())
+    assert "no runs are waiting for a worker; 1 run is queued in the paused queue mail" in words
+
+
+def test_an_unhealthy_site_leads_to_what_to_do(capsys):
+    with pytest.raises(CommandError):
+        call_command("sisy_health")
+    assert "To see what to do: manage.py sisy_status" in capsys.readouterr().out
 
 
 def test_an_occurrence_left_unplanned_makes_a_site_unhealthy(noon):

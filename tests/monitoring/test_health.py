@@ -49,6 +49,18 @@ def test_an_unhealthy_site_answers_503_with_the_findings_of_the_command(noon, ca
     assert "the oldest, tea #" in row["details"]
 
 
+def test_the_view_checks_the_queues_of_all_active_tasks_like_the_command():
+    up(role=Role.HEARTBEAT)
+    up("default")
+    scheduled(label="tea", queue="mail")
+    answer = ask("health")
+    assert answer.status_code == 503
+    wrong = [row["check"] for row in answer.json()["checks"] if not row["healthy"]]
+    assert wrong == ["workers for mail"]
+    up("mail")
+    assert ask("health").status_code == 200
+
+
 @pytest.mark.parametrize(
     "query",
     [

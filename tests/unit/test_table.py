@@ -33,6 +33,24 @@ def test_a_row_is_one_line_that_fits_the_terminal(width):
     assert lines[2].endswith("…")
 
 
+@pytest.mark.parametrize("width", [50, 80])
+def test_a_column_that_wraps_keeps_its_words_and_its_margin(width):
+    text = table(ROWS, width, wraps="reason")
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert text.count("KeyError: 'x'") == 20
+    assert "…" not in text
+    begin = lines[0].index("reason")
+    assert {line[:begin].strip() for line in lines[3:-1]} == {""}
+
+
+def test_wide_characters_are_wrapped_by_the_cells_they_take():
+    rows = [{"id": 1, "reason": "\u6771" * 60}]
+    lines = table(rows, 40, wraps="reason").splitlines()
+    assert max(map(cells_of, lines)) <= 40
+    assert "".join(lines).count("\u6771") == 60
+
+
 def test_texts_are_narrowed_before_states_and_numbers():
     assert "succeeded" in table(ROWS, 50)
     assert "12345" in table(ROWS, 50)

@@ -2,7 +2,8 @@
 
 A column is as wide as its longest cell. If a table is too wide, its moments lose their year and
 zone, then columns without any value are left out, and then the widest columns of text are made
-narrower. Their cells are cut, so that each row is one line. A description wraps long values.
+narrower. Their cells are cut, so that each row is one line, unless the table names its last column
+as one that wraps. A description wraps long values.
 """
 
 import textwrap
@@ -57,8 +58,14 @@ def unpainted(text: str, look: str) -> str:
     return text
 
 
-def table(rows: Sequence[Mapping[str, Any]], width: int, paint: Paint = unpainted) -> str:
-    """Return rows as a table under their keys; each row is one line."""
+def table(
+    rows: Sequence[Mapping[str, Any]], width: int, paint: Paint = unpainted, wraps: str = ""
+) -> str:
+    """Return rows as a table under their keys; each row is one line.
+
+    Args:
+        wraps: the last column, if its texts are wrapped instead of cut.
+    """
     names = list(rows[0])
     cells = {name: [shown(row[name]) for row in rows] for name in names}
     if _excess(_natural(cells), width) > 0:
@@ -75,7 +82,13 @@ def table(rows: Sequence[Mapping[str, Any]], width: int, paint: Paint = unpainte
     ]
     for number, row in enumerate(rows):
         texts = [cells[name][number] for name in kept]
-        lines.append(_line(texts, widths, is_number, [_look(row[name]) for name in kept], paint))
+        looks = [_look(row[name]) for name in kept]
+        more: list[str] = []
+        if kept[-1] == wraps:
+            texts[-1], *more = _wrapped(texts[-1], widths[-1])
+        lines.append(_line(texts, widths, is_number, looks, paint))
+        blanks = [""] * (len(kept) - 1)
+        lines += [_line([*blanks, text], widths, is_number, looks, paint) for text in more]
     return "\n".join(lines)
 
 
@@ -197,4 +210,7 @@ def _line(
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_on_hyphens=False) or [text]
+    parts = textwrap.wrap(text, width, break_on_hyphens=False)
+    if any(cells_of(part) > width for part in parts):  # some characters take two cells
+        parts = textwrap.wrap(text, max(1, width // 2), break_on_hyphens=False)
+    return parts or [text]

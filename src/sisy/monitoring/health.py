@@ -6,9 +6,9 @@ from datetime import timedelta
 from django.db import DatabaseError, InterfaceError, router
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
-from sisy import clock, conf
+from sisy import clock
 from sisy.models import Task
-from sisy.reports.alerts.health import Finding, health
+from sisy.reports.alerts.health import Finding, health, queues_to_check
 from sisy.runtime.log import logger
 from sisy.runtime.worker_options import queue_names
 
@@ -29,7 +29,7 @@ def health_view(request: HttpRequest) -> HttpResponseBase:
         return JsonResponse({"error": str(error)}, status=400)
     try:
         using = router.db_for_write(Task)
-        found = health(using, clock.now(using), queues, limit)
+        found = health(using, clock.now(using), queues or queues_to_check(using), limit)
     except (DatabaseError, InterfaceError) as error:
         logger.warning("Cannot check the health of the site: %s", error)
         words = f"cannot query the database: {type(error).__name__}"
@@ -44,7 +44,7 @@ def health_view(request: HttpRequest) -> HttpResponseBase:
 
 def _queues(text: str | None) -> tuple[str, ...]:
     if text is None:
-        return conf.DEFAULT_QUEUES
+        return ()
     return queue_names([name.strip() for name in text.split(",") if name.strip()])
 
 

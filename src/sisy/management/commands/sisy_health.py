@@ -12,7 +12,12 @@ from sisy.management.arguments import measure
 from sisy.management.output import AnsweringCommand
 from sisy.management.serving import queue_names
 from sisy.models import Task
-from sisy.reports.alerts.health import DEFAULT_LIMIT, health, health_of_host
+from sisy.reports.alerts.health import (
+    DEFAULT_LIMIT,
+    health,
+    health_of_host,
+    queues_to_check,
+)
 
 
 class Command(AnsweringCommand):
@@ -28,9 +33,9 @@ class Command(AnsweringCommand):
         parser.add_argument(
             "--queues",
             type=queue_names,
-            default="default",
             metavar="NAMES",
-            help="comma-separated names of the queues that need a worker (default: %(default)s)",
+            help="comma-separated names of the queues that need a worker (default: the queues of "
+            "all active tasks)",
         )
         parser.add_argument(
             "--max-overdue",
@@ -54,7 +59,10 @@ class Command(AnsweringCommand):
         if options["this_host"]:
             found = health_of_host(using, now, socket.gethostname())
         else:
-            found = health(using, now, options["queues"], limit)
-        self.answer([finding.row for finding in found])
+            queues = options["queues"] or queues_to_check(using)
+            found = health(using, now, queues, limit)
+        self.answer([finding.row for finding in found], wraps="details")
         if wrong := [finding.name for finding in found if not finding.is_well]:
+            if not self.as_json:
+                self.say("To see what to do: manage.py sisy_status")
             raise CommandError(f"Unhealthy: {', '.join(wrong)}.", returncode=1)

@@ -12,11 +12,11 @@ most `MAX_GROUPS_SHOWN` alerts of a kind are listed; a last row says how many mo
 
 from datetime import datetime
 
-from sisy.models import Task
 from sisy.reports.alerts.alert import DEFAULT, Alert, Kind, Severity, Thresholds
 from sisy.reports.alerts.gaps import with_gaps
 from sisy.reports.alerts.processes import (
     heartbeat_alerts,
+    needed_queues,
     paused_alerts,
     queued_alerts,
     worker_alerts,
@@ -56,11 +56,9 @@ def find_alerts(
         in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
     """
     fleet = Fleet.at(using, now)
-    tasks = Task.objects.using(using).active().native().order_by()
-    needed = set(tasks.values_list("queue", flat=True).distinct())
     kinds = (
         heartbeat_alerts(fleet),
-        worker_alerts(fleet, needed, now, thresholds),
+        worker_alerts(fleet, needed_queues(using), now, thresholds),
         paused_alerts(using, now, fleet),
         broken_alerts(using),
         failed_alerts(using, now, in_full=in_full),

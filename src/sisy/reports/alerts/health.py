@@ -15,6 +15,7 @@ from sisy.models import Process, Run, Task
 from sisy.reports.alerts.alert import Thresholds
 from sisy.reports.alerts.processes import (
     heartbeat_alerts,
+    needed_queues,
     needing_worker,
     queued_alerts,
     queued_in,
@@ -57,6 +58,14 @@ def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -
         _planning(using, now, thresholds),
         _queued(using, now, fleet, thresholds),
     ]
+
+
+def queues_to_check(using: str) -> list[str]:
+    """Return the queues that need a worker unless a probe names some: those of all active tasks.
+
+    On a site without tasks, they are those that a worker serves by default.
+    """
+    return needed_queues(using) or list(conf.DEFAULT_QUEUES)
 
 
 def failed_checks(using: str, now: datetime) -> list[str]:

@@ -8,11 +8,17 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
 from sisy.alerting.backlog import no_worker_in_words
-from sisy.models import Process
+from sisy.models import Process, Task
 from sisy.records.small_tables import QueuedRun, RunningRun
 from sisy.reports.alerts.alert import Alert, Kind, Severity, Thresholds
 from sisy.reports.errors import first_of
 from sisy.reports.fleet import Fleet, pause_in_words, problem_in_words
+
+
+def needed_queues(using: str) -> list[str]:
+    """Return the queues of all active tasks whose runs Sisy's own workers execute."""
+    tasks = Task.objects.using(using).active().native().order_by()
+    return sorted(tasks.values_list("queue", flat=True).distinct())
 
 
 def heartbeat_alerts(fleet: Fleet) -> Iterator[Alert]:
