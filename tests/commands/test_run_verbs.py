@@ -11,7 +11,7 @@ from sisy.models import Run, RunState, Task
 from sisy.reports import walk
 from tests.app import jobs
 from tests.commands.calling import Terminal, said, seen, told
-from tests.support.moments import DAY, HOUR, MINUTE, NOON
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -69,6 +69,46 @@ def test_filters_narrow_the_list():
     assert listed("--origin retry") == []
     assert listed("-n 1") == [lost]
     assert listed(f"--before {lost}") == [failed, old]
+
+
+def ended(late, took):
+    began, run = NOON + late, run_of()
+    times = {"ready_at": NOON, "started_at": began, "finished_at": began + took}
+    Run.objects.filter(pk=run.pk).update(**times)
+    return run.pk
+
+
+def test_runs_are_sorted_by_delay_or_duration_like_on_the_dashboard():
+    late = ended(3 * MINUTE, SECOND)
+    long = ended(SECOND, 9 * MINUTE)
+    queued = run_of(state=RunState.QUEUED).pk
+    assert listed("--sort newest") == listed() == [queued, long, late]
+    assert listed("--sort delay") == [late, long, queued]
+    assert listed("--sort duration") == [long, late, queued]
+    assert listed("--sort duration -n 1") == [long]
+
+
+def test_a_list_sorted_by_delay_has_a_column_for_it(monkeypatch):
+    ended(3 * MINUTE, SECOND)
+    head, _, row, *_ = seen("sisy_runs list --sort delay", monkeypatch).splitlines()
+    assert head.split() == ["id", "state", "task", "due", "delay", "took", "reason"]
+    assert " 3 min  1 s " in row
+    assert "delay" not in seen("sisy_runs list --sort duration", monkeypatch).splitlines()[0]
+
+
+def test_a_sorted_list_says_among_how_many_runs_and_how_far_back(monkeypatch):
+    keys = [ended(n * MINUTE, SECOND) for n in (3, 2, 1)]
+    text = said("sisy_runs list --sort delay -n 1")
+    assert "Sorted among the newest 3 matching runs. To see all of them, add: -n 3" in text
+    assert "Looked at" not in text
+    assert f"manage.py sisy_runs show {keys[0]}" in text
+    monkeypatch.setattr(run_verbs, "MAX_SORTED", 2)
+    text = said("sisy_runs list --sort delay")
+    assert "Sorted among the newest 2 matching runs.\nLooked at the newest 3 runs" in text
+    assert f"To continue, add: --before {keys[1]}" in text
+    found = told("sisy_runs list --sort delay")
+    assert (found["sorted_among"], found["next_before"]) == (2, keys[1])
+    assert told("sisy_runs list")["sorted_among"] is None
 
 
 def test_runs_whose_task_was_deleted_are_found_by_its_label_or_key():

@@ -16,13 +16,18 @@ from sisy.runtime.escaping import escaped_lines
 TAIL = 20  # lines of output that `show` prints
 
 
-def line_of(run: Run, now: datetime) -> dict[str, Any]:
-    """Return the row of a run in a list for people."""
+def line_of(run: Run, now: datetime, *, has_delay: bool = False) -> dict[str, Any]:
+    """Return the row of a run in a list for people.
+
+    Args:
+        has_delay: whether the row says how late the run started.
+    """
     return {
         "id": run.pk,
         "state": state(run.state),
         "task": run.label,
         "due": when(run.moment, now),
+        **({"delay": formatting.span(run.lateness)} if has_delay else {}),
         "took": took(run, now),
         "reason": _reason(run),
     }

@@ -21,6 +21,7 @@ from sisy.management.verbs import VerbCommand, add_number, add_yes
 from sisy.models import Run, RunState
 from sisy.records.choices import FAILED_STATES, LIVE_STATES
 from sisy.reports import formatting
+from sisy.reports.run_filter import DELAY, MAX_SORTED, NEWEST, SORTS, sort_runs
 from sisy.reports.run_search import RunSearch, find_all, in_states
 from sisy.reports.walk import MAX_LOOKED_AT, Walked
 
@@ -33,9 +34,16 @@ class RunVerbs(VerbCommand):
     """The verbs ``list``, ``retry`` and ``cancel``."""
 
     def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
-        listing = verb("list", "list runs, newest first")
+        listing = verb("list", "list runs, newest first or sorted")
         add_filters(listing)
         add_number(listing, "runs", 50)
+        listing.add_argument(
+            "--sort",
+            choices=SORTS,
+            default=NEWEST,
+            help=f"newest first, or with the longest duration or delay first, of the newest "
+            f"{MAX_SORTED:,} runs that match (default: %(default)s)",
+        )
         listing.add_argument(
             "--before",
             type=lookup.run_argument,
@@ -66,13 +74,17 @@ class RunVerbs(VerbCommand):
             help="also kill the runs that are running in a process pool",
         )
 
-    def do_list(self, *, number: int, before: int | None, **options: Any) -> None:
+    def do_list(self, *, number: int, before: int | None, sort: str, **options: Any) -> None:
         search = search_of(options, self.using, self.now)
-        found = self._found(search, before, number)
+        is_sorted = sort != NEWEST
+        found = self._found(search, before, MAX_SORTED if is_sorted else number)
+        sort_runs(found.runs, sort)
+        shown = found.runs[:number]
         if self.as_json:
             self.say_json(
                 {
-                    "runs": [facts_of(run) for run in found.runs],
+                    "runs": [facts_of(run) for run in shown],
+                    "sorted_among": len(found.runs) if is_sorted else None,
                     "looked_at": found.looked_at,
                     "back_to": found.back_to,
                     "next_before": found.next_before,
@@ -84,8 +96,11 @@ class RunVerbs(VerbCommand):
             nothing = "No run matches so far."
         elif not found.runs:
             nothing += suggestion(search, self.using)
-        self.answer([line_of(run, self.now) for run in found.runs], otherwise=nothing)
-        self._say_next(found)
+        rows = [line_of(run, self.now, has_delay=sort == DELAY) for run in shown]
+        self.answer(rows, otherwise=nothing)
+        if is_sorted and found.runs:
+            self._say_sorted(len(found.runs), len(shown))
+        self._say_next(found, shown, is_sorted=is_sorted)
 
     def _found(self, search: RunSearch, before: int | None, most: int) -> Walked:
         """Return the newest runs that match. A page stops sooner, because it is loaded again."""
@@ -101,17 +116,27 @@ class RunVerbs(VerbCommand):
             )
         return found
 
-    def _say_next(self, found: Walked) -> None:
+    def _say_sorted(self, number: int, shown: int) -> None:
+        """Say among how many runs a list was sorted, and how to see more of them."""
+        words = ngettext(
+            "Sorted among the newest matching run.",
+            "Sorted among the newest %(n)s matching runs.",
+            number,
+        )
+        more = f" To see all of them, add: -n {number}" if number > shown else ""
+        self.say(words % {"n": f"{number:,}"} + more)
+
+    def _say_next(self, found: Walked, shown: Sequence[Run], *, is_sorted: bool) -> None:
         """Say how far the search looked, how to continue, and how to see more of a run."""
         if found.next_before is not None:
-            if found.is_cut_short and found.back_to is not None:
+            if (found.is_cut_short or is_sorted) and found.back_to is not None:
                 self.say(
                     f"Looked at the newest {found.looked_at:,} runs, back to "
                     f"{formatting.short(found.back_to)}."
                 )
             self.say(f"To continue, add: --before {found.next_before}")
-        if found.runs:
-            self.say(f"To see all about a run: manage.py sisy_runs show {found.runs[0].pk}")
+        if shown:
+            self.say(f"To see all about a run: manage.py sisy_runs show {shown[0].pk}")
 
     def do_retry(self, *, runs: list[int], yes: bool, **options: Any) -> None:
         chosen = self._chosen(runs, options, FAILED_STATES)

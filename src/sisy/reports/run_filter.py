@@ -1,4 +1,4 @@
-"""The filters and the order of the page of runs, as its address contains them."""
+"""The filters of the page of runs, as its address contains them, and the orders of runs."""
 
 import re
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ from sisy.schedules import calendar
 
 MAX_SORTED = 5000  # runs that are found before they are sorted by anything but their key
 UNSUCCESSFUL = "unsuccessful"
-SORTS = ("newest", "duration", "delay")
+NEWEST, DURATION, DELAY = SORTS = ("newest", "duration", "delay")
 
 AGO = re.compile(r"(\d{1,4})([mhd])")
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -105,8 +105,18 @@ def page_of_runs(using: str, search: RunSearch, filters: RunFilter, before: int 
     if not filters.is_sorted:
         return find(using, search, before=before, most=PAGE_LIMIT)
     found = find(using, search, before=before, most=MAX_SORTED)
-    found.runs.sort(key=_longest if filters.sort == "duration" else _latest, reverse=True)
+    sort_runs(found.runs, filters.sort)
     return found
+
+
+def sort_runs(runs: list[Run], order: str) -> None:
+    """Sort runs that were found newest first, in place.
+
+    Args:
+        order: a value of `SORTS`: newest first, or with the longest duration or delay first.
+    """
+    if order != NEWEST:
+        runs.sort(key=_longest if order == DURATION else _latest, reverse=True)
 
 
 def _longest(run: Run) -> timedelta:

@@ -48,6 +48,7 @@ class Command(RunVerbs):
     examples = (
         "sisy_runs list --since 1h --state failed",
         "sisy_runs list --task 'count products' --text KeyError",
+        "sisy_runs list --since 24h --sort delay -n 10",
         "sisy_runs show 7",
         "sisy_runs logs 7 --follow",
         "sisy_runs retry 7 8 9",
