@@ -1,5 +1,7 @@
 """Open alerts on the overview and in sisy_status, and what people do with them."""
 
+import re
+
 import pytest
 
 from sisy.models import Alert, Process, Role, Run, RunState, TroubledRun
@@ -160,6 +162,28 @@ def test_hostile_labels_are_shown_harmlessly():
     page = browser_of("view_task").get("/sisy/?parts=alerts").content.decode()
     assert "<script>" not in page
     assert not flaw_in(text_of(browser_of("view_task").get("/sisy/?parts=alerts")))
+
+
+def rows_in(page):
+    return re.findall(r'<li id="(alert-[^"]+)" class="sisy-alert (\w+(?: handled)?)"', page)
+
+
+@pytest.mark.parametrize("verb", ["acknowledge", "mute"])
+def test_a_handled_alert_keeps_its_place_and_the_page_returns_to_it(verb):
+    up()
+    for number in range(3):
+        opened(subject=f"task:{number}", label=f"task {number}", why=f"{'abc'[number]} failed.")
+    browser = browser_of_superuser()
+    before = rows_in(browser.get("/sisy/?parts=alerts").content.decode())
+    first = Alert.objects.latest("pk")
+    address = f"/sisy/#{before[0][0]}"
+    page = browser.get("/sisy/?parts=alerts").content.decode()
+    assert page.count(f'name="next" value="{address}"') >= 3
+    answer = browser.post(f"/sisy/alerts/do/{verb}/", {"pk": first.pk, "next": address})
+    assert answer["Location"] == address
+    after = rows_in(browser.get("/sisy/?parts=alerts").content.decode())
+    assert [key for key, _ in after] == [key for key, _ in before]
+    assert [looks for _, looks in after] == ["bad handled", "bad", "bad"]
 
 
 @pytest.mark.parametrize("page", ["tasks", "runs"])

@@ -120,8 +120,7 @@ def build_counts(page_request: PageRequest) -> dict[str, Any]:
 def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     using, now = page_request.using, page_request.now
     groups = grouped(find_alerts(using, now, in_full=page_request.sees_details))
-    # Alerts that a person has handled come after those that are still open.
-    groups.sort(key=lambda group: group.is_handled(now))
+    # Handled alerts keep their place: if they moved, the next click would hit another row.
     verdict = in_words(groups, now)
     begun = [group.since for group in groups if group.since and not group.is_handled(now)]
     return rows_of(page_request, groups, page_request.address(OverviewPage.name)) | {
