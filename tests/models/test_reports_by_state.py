@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from sisy.alerting.capacity import Fleet
 from sisy.models import Process, Role, Run, RunState, Task
 from sisy.records.choices import FAILED_STATES, TROUBLE_STATES
 from sisy.records.small_tables import QueuedRun
@@ -17,7 +18,6 @@ from sisy.reports.alerts.alert import DEFAULT
 from sisy.reports.alerts.health import health
 from sisy.reports.alerts.processes import needing_worker, queued_alerts
 from sisy.reports.explain import why_queued
-from sisy.reports.fleet import Fleet
 from sisy.reports.ledger import ended_counts, live_counts
 from sisy.reports.queues import queues
 from sisy.reports.run_search import RunSearch, find

@@ -6,10 +6,10 @@ from datetime import UTC
 import pytest
 from django.core.management import CommandError, call_command
 
+from sisy.alerting.capacity import Fleet
 from sisy.execution import ProcessPool, ThreadPool
 from sisy.models import Attempt, OnLost, Process, Run, RunState, task_with_callable
 from sisy.reports.alerts import find_alerts
-from sisy.reports.fleet import Fleet
 from sisy.worker import pool_client
 from tests.app import jobs
 from tests.roles.at_work import at_work

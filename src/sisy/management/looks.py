@@ -1,7 +1,8 @@
 """The states of queues, workers and alerts in a word, with the look of each."""
 
+from sisy.alerting.capacity import Fleet
 from sisy.management.table import Look
-from sisy.reports.fleet import Fleet, Member
+from sisy.reports.fleet import Member
 from sisy.reports.queues import QueueStats
 
 SEVERITIES = {"critical": "bad", "error": "bad", "warning": "warn"}

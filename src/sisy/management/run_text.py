@@ -6,10 +6,10 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import ngettext
 
+from sisy.alerting.capacity import Fleet
 from sisy.management.table import state
 from sisy.models import Run, RunState
 from sisy.reports import disclosure, formatting
-from sisy.reports.fleet import Fleet
 from sisy.reports.output import AttemptOutput, ShownProgress
 from sisy.runtime.escaping import escaped_lines
 

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext, ngettext
 
 from sisy import conf
+from sisy.alerting.capacity import Fleet, running
 from sisy.exceptions import ScheduleError
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.run import RunQuerySet
@@ -18,9 +19,9 @@ from sisy.planning.timing import TICK, Timing, iterations_left, occurrences
 from sisy.records.choices import with_reason
 from sisy.records.small_tables import QueuedRun
 from sisy.reports import formatting
-from sisy.reports.fleet import Fleet, running
-from sisy.reports.formatting import in_zone, zone_named
+from sisy.reports.formatting import zone_named
 from sisy.reports.ledger import blocker_of
+from sisy.runtime.durations import in_zone
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
 

@@ -1,19 +1,16 @@
-"""The heartbeats and workers: which are running, what they execute, and why some claim no runs."""
+"""The heartbeats and workers: their clocks, what they execute, and how many runs end."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Self
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import Count, Q
-from django.utils.translation import gettext, ngettext
 
 from sisy import clock, conf
-from sisy.models import Process, Queue, Role, Run
-from sisy.records.small_tables import RunningRun
+from sisy.alerting.capacity import running
+from sisy.models import Process, Role, Run
 from sisy.reports.by_state import NewestRuns, running_runs
-from sisy.reports.formatting import in_zone
 
 MAX_ROWS_SHOWN = 500  # processes, and their runs
 MAX_RUNS_NAMED = 20  # runs of one worker
@@ -22,94 +19,10 @@ CLOCK_TOLERANCE = timedelta(seconds=1)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
-def running(using: str, now: datetime) -> tuple[list[Process], list[Process]]:
-    """Return the heartbeats and the workers that are running at ``now``."""
-    alive = list(Process.objects.using(using).alive(now))
-    return (
-        [process for process in alive if process.role == Role.HEARTBEAT],
-        [process for process in alive if process.role == Role.WORKER],
-    )
-
-
 def last_seen(processes: Sequence[Process]) -> datetime | None:
     """Return the latest renewal of a lease of some processes; None if there are none."""
     lease = conf.get_settings().lease
     return max((process.lease_until - lease for process in processes), default=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fleet:
-    """The processes that are running, the queues that are paused, and the slots in use."""
-
-    heartbeats: list[Process]
-    workers: list[Process]
-    paused: dict[str, Queue]
-    busy: dict[int | None, int]
-    """The number of runs that each process executes, by its key."""
-
-    @classmethod
-    def at(cls, using: str, now: datetime) -> Self:
-        """Read the fleet, in three statements."""
-        heartbeats, workers = running(using, now)
-        running_by_process = RunningRun.objects.using(using).order_by().values_list("process_id")
-        return cls(
-            heartbeats=heartbeats,
-            workers=workers,
-            paused={queue.name: queue for queue in Queue.objects.using(using).paused()},
-            busy=dict(running_by_process.annotate(Count("run_id"))),
-        )
-
-    def serving(self, queue: str) -> list[Process]:
-        """Return the workers of a queue."""
-        return [worker for worker in self.workers if queue in worker.queues]
-
-    def hindrance(self, queue: str, zone: tzinfo) -> str:
-        """Return, as a clause, why no run of a queue can be claimed; empty if runs can be."""
-        serving = self.serving(queue)
-        if queue in self.paused:
-            return pause_in_words(self.paused[queue], zone)
-        if not serving:
-            return gettext("the queue '%s' has no worker") % queue
-        if all(worker.drain_requested_at for worker in serving):
-            return gettext("all workers for the queue '%s' are draining") % queue
-        if all(worker.problem for worker in serving):
-            return problem_in_words(serving[0], zone).rstrip(".")
-        return ""
-
-    def fullness(self, queue: str) -> str:
-        """Return, as a clause, that no worker of a queue has a free slot; empty if one has."""
-        serving = [one for one in self.serving(queue) if not one.drain_requested_at]
-        slots = sum(worker.slots for worker in serving)
-        if not slots or sum(self.busy.get(worker.pk, 0) for worker in serving) < slots:
-            return ""
-        words = ngettext(
-            "the only worker slot for the queue '%(queue)s' is in use",
-            "all %(slots)d worker slots for the queue '%(queue)s' are in use",
-            slots,
-        )
-        return words % {"slots": slots, "queue": queue}
-
-
-def pause_in_words(queue: Queue, zone: tzinfo) -> str:
-    """Return, as a clause, who paused a queue, since when, and why."""
-    named = {
-        "queue": queue.name,
-        "by": queue.paused_by,
-        "since": in_zone(queue.paused_at, zone) if queue.paused_at else "",
-    }
-    words = gettext("the queue '%(queue)s' has been paused since %(since)s") % named
-    if queue.paused_by:
-        words = gettext("the queue '%(queue)s' was paused by %(by)s at %(since)s") % named
-    if queue.paused_until:
-        words += gettext(" until %s") % in_zone(queue.paused_until, zone)
-    return f"{words} ({queue.pause_reason.rstrip('.')})" if queue.pause_reason else words
-
-
-def problem_in_words(worker: Process, zone: tzinfo) -> str:
-    """Return, as a sentence, since when a worker has claimed no runs, and why."""
-    since = in_zone(worker.problem_since, zone) if worker.problem_since else ""
-    named = {"worker": worker, "since": since, "problem": worker.problem}
-    return gettext("%(worker)s has claimed no runs since %(since)s: %(problem)s") % named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

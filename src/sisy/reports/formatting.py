@@ -80,11 +80,6 @@ def brief(value: datetime, now: datetime) -> str:
     return f"{local:%H:%M:%S}" if is_today else f"{local:%Y-%m-%d %H:%M:%S}"
 
 
-def in_zone(value: datetime, zone: tzinfo) -> str:
-    """Return a moment to the second, with the name of its zone."""
-    return f"{value.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
-
-
 def zone_named(name: str) -> tzinfo:
     """Return the zone with a name, or UTC if there is none: a task's zone may be invalid."""
     try:

@@ -5,11 +5,12 @@ from datetime import datetime
 
 from django.utils.translation import gettext
 
+from sisy.alerting.capacity import Fleet
 from sisy.models import Role, Run
 from sisy.records.choices import FAILED_STATES
 from sisy.reports.alerts import find_alerts
 from sisy.reports.alerts.grouping import AlertGroup, grouped, in_words
-from sisy.reports.fleet import Fleet, Member, members
+from sisy.reports.fleet import Member, members
 from sisy.reports.output import ShownProgress, progress_of
 from sisy.reports.queues import QueueStats, queues
 from sisy.reports.run_search import RunSearch, find

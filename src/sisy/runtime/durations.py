@@ -1,6 +1,6 @@
-"""The format of durations in errors, log lines, commands and pages."""
+"""The format of durations, and of moments in a zone, in errors, log lines, commands and pages."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from django.utils.translation import ngettext
 
@@ -35,6 +35,11 @@ def rounded_text(value: timedelta) -> str:
 def largest_unit(value: timedelta) -> str:
     """Return a duration in its largest unit, rounded down: ``45 s``, ``1 h`` or ``2 days``."""
     return (_parts(int(value.total_seconds())) or ["0 s"])[0]
+
+
+def in_zone(value: datetime, zone: tzinfo) -> str:
+    """Return a moment to the second, with the name of its zone."""
+    return f"{value.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _parts(rest: int) -> list[str]:

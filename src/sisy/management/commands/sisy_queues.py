@@ -9,6 +9,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.translation import ngettext
 
+from sisy.alerting.capacity import Fleet
 from sisy.exceptions import did_you_mean
 from sisy.management import lookup
 from sisy.management.looks import state_of_queue
@@ -16,8 +17,9 @@ from sisy.management.output import counted
 from sisy.management.verbs import VerbCommand, add_by, who
 from sisy.models import Queue
 from sisy.reports import formatting
-from sisy.reports.fleet import HOUR, Fleet
+from sisy.reports.fleet import HOUR
 from sisy.reports.queues import QueueStats, queues, throughput_by_queue
+from sisy.runtime.durations import in_zone
 
 
 class Command(VerbCommand):
@@ -104,7 +106,7 @@ class Command(VerbCommand):
         if not paused:
             raise CommandError(f"Already paused: {', '.join(names)}.")
         words = ngettext("Paused the queue %s", "Paused the queues %s", len(paused))
-        lasts = f" until {formatting.in_zone(end, formatting.zone_named(zone))}" if end else ""
+        lasts = f" until {in_zone(end, formatting.zone_named(zone))}" if end else ""
         self.say_with(
             f"{words % ', '.join(paused)}{lasts}. Running runs continue. To resume: manage.py "
             f"sisy_queues resume {' '.join(paused)}",

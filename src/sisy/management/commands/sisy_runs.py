@@ -11,6 +11,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from sisy.alerting.capacity import Fleet
 from sisy.management import lookup
 from sisy.management.arguments import whole
 from sisy.management.output import plain
@@ -30,7 +31,6 @@ from sisy.models import Attempt, Run, RunState
 from sisy.records.choices import LIVE_STATES
 from sisy.reports import disclosure
 from sisy.reports.explain import why_run
-from sisy.reports.fleet import Fleet
 from sisy.reports.following import Follower, News
 from sisy.reports.formatting import zone_named
 from sisy.reports.output import AttemptOutput, ShownProgress, output_of, outputs_of

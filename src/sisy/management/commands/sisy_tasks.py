@@ -24,7 +24,8 @@ from sisy.records.authorship import changed_by
 from sisy.records.choices import ChangedBy
 from sisy.records.task_fields import SHOWN_FIELDS
 from sisy.reports.explain import why, why_run, why_task
-from sisy.reports.formatting import in_zone, zone_named
+from sisy.reports.formatting import zone_named
+from sisy.runtime.durations import in_zone
 
 HISTORY_COLUMNS = ("id", "due", "state", "attempt", "late", "took", "reason")
 

@@ -12,6 +12,7 @@ most `MAX_GROUPS_SHOWN` alerts of a kind are listed; a last row says how many mo
 
 from datetime import datetime
 
+from sisy.alerting.capacity import Fleet
 from sisy.reports.alerts.alert import DEFAULT, Alert, Kind, Severity, Thresholds
 from sisy.reports.alerts.gaps import with_gaps
 from sisy.reports.alerts.processes import (
@@ -25,7 +26,6 @@ from sisy.reports.alerts.recorded import recorded_alerts, without_recorded
 from sisy.reports.alerts.streaks import with_latest_runs
 from sisy.reports.alerts.tasks import broken_alerts, failed_alerts, late_alerts, missed_alerts
 from sisy.reports.errors import MAX_GROUPS_SHOWN
-from sisy.reports.fleet import Fleet
 
 __all__ = [
     "MAX_GROUPS_SHOWN",

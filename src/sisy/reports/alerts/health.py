@@ -11,6 +11,7 @@ from typing import Any
 from django.utils.translation import ngettext
 
 from sisy import conf
+from sisy.alerting.capacity import Fleet
 from sisy.models import Process, Run, Task
 from sisy.reports.alerts.alert import Thresholds
 from sisy.reports.alerts.processes import (
@@ -22,7 +23,7 @@ from sisy.reports.alerts.processes import (
     worker_alerts,
 )
 from sisy.reports.alerts.tasks import late_alerts
-from sisy.reports.fleet import Fleet, last_seen
+from sisy.reports.fleet import last_seen
 from sisy.runtime.durations import rounded_text
 
 DEFAULT_LIMIT = timedelta(seconds=60)

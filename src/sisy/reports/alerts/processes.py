@@ -8,11 +8,11 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
 from sisy.alerting.backlog import no_worker_in_words
+from sisy.alerting.capacity import Fleet, pause_in_words, problem_in_words
 from sisy.models import Process, Task
 from sisy.records.small_tables import QueuedRun, RunningRun
 from sisy.reports.alerts.alert import Alert, Kind, Severity, Thresholds
 from sisy.reports.errors import first_of
-from sisy.reports.fleet import Fleet, pause_in_words, problem_in_words
 
 
 def needed_queues(using: str) -> list[str]:
