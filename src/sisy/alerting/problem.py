@@ -1,9 +1,12 @@
 """A problem that a heartbeat has found, and what it knows when it looks for problems."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sisy.records.problems import Kind
+
+NUMBER = re.compile(r"\d+")
 
 
 def of_task(pk: int) -> str:
@@ -24,6 +27,16 @@ def of_queue(name: str) -> str:
 def of_host(name: str) -> str:
     """Return the subject of problems of the heartbeats of a host."""
     return f"host:{name}"
+
+
+def cause_in(why: str) -> str:
+    """Return the part of the text of an alert that is the same for all alerts with its cause."""
+    return why.partition(": ")[2] or why
+
+
+def without_numbers(text: str) -> str:
+    """Return a text in which all numbers are alike, as each alert may have counted others."""
+    return NUMBER.sub("#", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

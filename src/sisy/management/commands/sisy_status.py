@@ -9,7 +9,8 @@ from sisy.management.looks import SEVERITIES
 from sisy.management.output import AnsweringCommand, counted
 from sisy.management.table import Look, shown
 from sisy.models import Task
-from sisy.reports.alerts import find_alerts
+from sisy.reports.alerts import Alert, find_alerts
+from sisy.reports.alerts.grouping import AlertGroup, grouped
 from sisy.reports.fleet import members, throughput
 from sisy.reports.queues import queues
 
@@ -51,21 +52,11 @@ class Command(AnsweringCommand):
                 {"period": each.span, "runs": counted(each.number, is_all=each.is_all)}
                 for each in throughput(using, now)
             ],
-            "alerts": [
-                {
-                    "alert": each.record and each.record.pk,
-                    "severity": each.severity,
-                    "what": each.what,
-                    "why": each.why,
-                    "since": each.since,
-                }
-                for each in find_alerts(using, now, in_full=True)
-            ],
         }
+        alerts = find_alerts(using, now, in_full=True)
         if self.as_json:
-            self.say_json(found)
+            self.say_json({**found, "alerts": [_line(alert) for alert in alerts]})
             return
-        alerts = found.pop("alerts")
         for title, rows in found.items():
             self.stdout.write(f"{title.capitalize()}:")
             self.answer(rows, otherwise="  none")
@@ -74,14 +65,25 @@ class Command(AnsweringCommand):
         if not alerts:
             self.say("  none")
             return
-        self.stdout.write(self.description(map(_in_words, alerts)))
-        if recorded := [row["alert"] for row in alerts if row["alert"]]:
+        self.stdout.write(self.description(map(_in_words, grouped(alerts))))
+        if recorded := [alert.record.pk for alert in alerts if alert.record]:
             self.say(f"To see what to do: manage.py sisy_alerts show {recorded[0]}")
 
 
-def _in_words(alert: dict[str, Any]) -> tuple[str, str]:
-    """Return the severity of an alert, and what is wrong since when."""
-    what = f"{alert['what']}: " if alert["what"] else ""
-    since = f" Since {shown(alert['since'])}." if alert["since"] else ""
-    name = f"{alert['severity']} {alert['alert'] or ''}".strip()
-    return Look(name, SEVERITIES.get(alert["severity"], "")), f"{what}{alert['why']}{since}"
+def _line(alert: Alert) -> dict[str, Any]:
+    return {
+        "alert": alert.record and alert.record.pk,
+        "severity": alert.severity,
+        "what": alert.what,
+        "why": alert.why,
+        "since": alert.since,
+    }
+
+
+def _in_words(group: AlertGroup) -> tuple[str, str]:
+    """Return the severity of alerts with one cause, and what is wrong since when."""
+    what = f"{group.what}: " if group.what else ""
+    since = f" Since {shown(group.since)}." if group.since else ""
+    affects = f" Affects {group.affects}." if len(group.alerts) > 1 else ""
+    name = f"{group.severity} {group.lead.record.pk if group.lead.record else ''}".strip()
+    return Look(name, SEVERITIES.get(group.severity, "")), f"{what}{group.why}{since}{affects}"

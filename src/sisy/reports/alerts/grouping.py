@@ -3,19 +3,21 @@
 A group begins in one of two ways:
 
 - Processes and queues: if no heartbeat is running, tasks are late. If a queue has no worker or is
-  paused, its runs are queued. Such alerts are consequences, and belong to the group of the cause.
+  paused, its runs are queued, and if all slots are in use, its tasks are late. Such alerts are
+  consequences, and belong to the group of the cause.
 - Tasks: alerts of a kind whose texts give the same cause belong together, such as tasks that fail
   because of the same error.
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_lazy, ngettext
 
+from sisy.alerting.problem import cause_in, without_numbers
 from sisy.models import Alert as AlertRecord
 from sisy.reports.alerts.alert import Alert, Kind, Severity
 
@@ -23,6 +25,7 @@ CONSEQUENCES = {
     Kind.NO_HEARTBEAT: {Kind.LATE, Kind.SILENT},
     Kind.NO_WORKER: {Kind.QUEUED, Kind.LATE, Kind.SILENT},
     Kind.QUEUE_PAUSED: {Kind.QUEUED, Kind.SILENT},
+    Kind.QUEUED: {Kind.LATE},
 }
 """By a kind of alert, the kinds that it may cause: of the same queue, if it is about a queue."""
 
@@ -36,7 +39,6 @@ ADVICE = {
 """The advice for problems whose alert has none."""
 
 FAILURES = {Kind.FAILING, Kind.FAILED, Kind.LOST}
-NUMBER = re.compile(r"\d+")
 MAX_SUBJECTS_NAMED = 3
 
 
@@ -91,7 +93,9 @@ class AlertGroup:
         """The text of the alert, or what the texts of all have in common."""
         if len(self.same) == 1 or self.lead.is_about_site:
             return self.lead.why
-        return _cause_of(self.lead)
+        cause = cause_in(self.lead.why)
+        # A clause becomes a sentence here. Other causes may be the names of errors.
+        return capfirst(cause) if self.lead.kind == Kind.LATE else cause
 
     @property
     def fix(self) -> str:
@@ -167,7 +171,16 @@ def _is_consequence(alert: Alert, cause: Alert) -> bool:
     # A recorded alert is about one heartbeat that died: another one may still be running.
     if cause.kind == Kind.NO_HEARTBEAT:
         return cause.record is None
+    # A run is late with its queue if both give the same reason. It may also wait for a run of its
+    # own task.
+    if cause.kind == Kind.QUEUED and not _gives_same_reason(cause, alert):
+        return False
     return not set(alert.queues).isdisjoint(cause.queues)
+
+
+def _gives_same_reason(cause: Alert, alert: Alert) -> bool:
+    reason = without_numbers(cause_in(alert.why)).rstrip(".")
+    return reason in without_numbers(cause.why)
 
 
 def _key(alert: Alert) -> str:
@@ -178,14 +191,9 @@ def _key(alert: Alert) -> str:
     elif alert.task is None and not alert.path:
         about = f"{','.join(alert.queues)} {alert.why}"
     else:
-        about = _cause_of(alert)
-    cause = NUMBER.sub("#", about)
+        about = cause_in(alert.why)
+    cause = without_numbers(about)
     return f"{alert.kind}-{hashlib.blake2b(cause.encode(), digest_size=6).hexdigest()}"
-
-
-def _cause_of(alert: Alert) -> str:
-    """Return the part of the text that is the same for all tasks with the same cause."""
-    return alert.why.partition(": ")[2] or alert.why
 
 
 def _subject(alert: Alert) -> str:

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from operator import attrgetter
 
 from django.utils.translation import ngettext
 
 from sisy.models import Alert as AlertRecord
 from sisy.records.problems import Kind, Severity
 from sisy.reports.alerts.alert import Alert
-from sisy.reports.errors import first_of
+from sisy.reports.errors import MAX_GROUPS_SHOWN
+
+MAX_LATE_SHOWN = 100  # late tasks: many have one cause, and are shown as one problem
 
 SAME = {
     Kind.FAILED: (Kind.FAILING, Kind.LOST, Kind.BROKEN),
@@ -27,10 +30,14 @@ def recorded_alerts(using: str, **about: int) -> Iterator[Alert]:
         about: the ``task_id`` or the ``run_id``; by default, alerts about anything.
     """
     found = AlertRecord.objects.using(using).open().filter(**about)
-    records, more = first_of(found.order_by("-pk"))
-    for record in records:
+    newest = list(found.order_by("-pk")[: MAX_GROUPS_SHOWN + MAX_LATE_SHOWN + 1])
+    late = [record for record in newest if record.kind == Kind.LATE][:MAX_LATE_SHOWN]
+    others = [record for record in newest if record.kind != Kind.LATE][:MAX_GROUPS_SHOWN]
+    for record in sorted([*late, *others], key=attrgetter("pk"), reverse=True):
         yield _of_record(record)
-    if more:
+    shown = len(late) + len(others)
+    if len(newest) > shown:
+        more = found.count() - shown
         words = ngettext("And %d more open alert.", "And %d more open alerts.", more) % more
         yield Alert(kind=Kind.FAILING, severity=Severity.ERROR, why=words, number=more)
 
