@@ -1,6 +1,6 @@
 """The subject, the text and the HTML of a message."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,7 @@ from django.utils.translation import gettext, ngettext
 
 from sisy.alerting.links import link_of
 from sisy.alerting.notice import Notice, notices_in
+from sisy.alerting.problem import cause_in, without_numbers
 from sisy.models.outbox import OutboxMessage
 from sisy.records.choices import Event
 from sisy.runtime.durations import rounded_text
@@ -22,6 +23,7 @@ from sisy.runtime.escaping import escaped, escaped_lines
 TEMPLATES = Path(__file__).parents[1] / "templates" / "sisy" / "mail"
 MAX_SUBJECT_LENGTH = 150
 MAX_DESCRIBED = 50  # alerts of one message
+MAX_CAUSES = 3  # causes of several alerts that a message begins with
 PREFIX = "[Sisy] "
 
 
@@ -42,6 +44,7 @@ def text_of(message: OutboxMessage) -> Text:
     if len(notices) > MAX_DESCRIBED:
         words = gettext("The first %(number)d of %(all)d alerts. 'sisy_alerts list' lists all.")
         paragraphs.append(words % {"number": MAX_DESCRIBED, "all": _number(notices)})
+    paragraphs += _common_causes(notices)
     context = Context(
         {
             "subject": subject,
@@ -98,6 +101,26 @@ def _subject_of_many(notices: Sequence[Notice]) -> str:
 def _number(notices: Sequence[Notice]) -> int:
     """Return the number of alerts that a message is about."""
     return sum(notice.count for notice in notices)
+
+
+def _common_causes(notices: Sequence[Notice]) -> list[str]:
+    """Return a sentence for each of the causes that several alerts have, most alerts first."""
+    causes: dict[tuple[str, str], list[Notice]] = defaultdict(list)
+    for notice in notices:
+        if notice.ended_at is None and notice.count == 1:
+            cause = cause_in(notice.why)
+            causes[notice.kind, without_numbers(cause)].append(notice)
+    several = sorted(causes.values(), key=len, reverse=True)[:MAX_CAUSES]
+    return [
+        gettext("%(number)d alerts have the same cause (%(problem)s): %(cause)s")
+        % {
+            "number": len(alike),
+            "problem": escaped(alike[0].problem),
+            "cause": escaped(cause_in(alike[0].why)),
+        }
+        for alike in several
+        if len(alike) > 1
+    ]
 
 
 def _words_of_test(channel: str) -> str:
