@@ -152,7 +152,7 @@ def test_a_run_that_does_not_start_in_time_is_late(site):
 
 
 def test_many_tasks_with_start_within_are_judged_too(site, monkeypatch):
-    monkeypatch.setattr("sisy.alerting.overruns.MAX_TASKS", 2)
+    monkeypatch.setattr("sisy.alerting.late.MAX_TASKS", 2)
     tasks = [site.idle_task(start_within=MINUTE, label=f"{n}") for n in range(4)]
     tasks[2].run_now()
     site.later(120)

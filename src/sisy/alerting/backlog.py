@@ -8,12 +8,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.utils import timezone
 from django.utils.translation import gettext
 
 from sisy import conf
+from sisy.alerting.capacity import Fleet
+from sisy.alerting.crowds import Crowd, advice_for, crowd_in_words, others_in
 from sisy.alerting.opening import Closing
 from sisy.alerting.problem import Problem, Watch, of_queue
-from sisy.models import Alert, Process, Queue, QueuedRun, Role, RunningRun
+from sisy.models import Alert, Queue, QueuedRun, RunningRun
 from sisy.records.problems import Kind
 from sisy.runtime.durations import rounded_text
 from sisy.store.levels import Level, first_of_each_priority, queues_with_runs
@@ -28,21 +31,29 @@ class _Oldest:
 
     run: int
     ready_at: datetime
+    crowd: Crowd
 
 
 def judge_queues(watch: Watch) -> Iterator[Problem]:
     """Yield the queues whose runs wait too long."""
     limit = queue_limit()
     found = _waiting(watch.using, watch.now, min(limit, WORKERLESS))
-    workers = _workers(watch.using, watch.now) if found else []
+    if not found:
+        return
+    fleet = Fleet.at(watch.using, watch.now)
+    delayed = []
     for queue, oldest in found.items():
-        serving = [worker for worker in workers if queue in worker.queues]
+        serving = fleet.serving(queue)
         if not serving:
             if watch.waited(oldest.ready_at) >= WORKERLESS:
                 yield _without_worker(queue, oldest)
         # What piled up without a worker waits only since one was started.
         elif watch.waited(oldest.ready_at, min(one.started_at for one in serving)) >= limit:
-            yield _waits(queue, oldest, watch.now)
+            delayed.append(oldest)
+    full = [oldest.crowd for oldest in delayed if fleet.fullness(oldest.crowd.queue)]
+    others = others_in(watch.using, full)
+    for oldest in delayed:
+        yield _waits(oldest, fleet, others.get(oldest.crowd, 0), watch.now)
 
 
 def queue_limit() -> timedelta:
@@ -61,20 +72,16 @@ def no_worker_in_words(queue: str) -> str:
 def over(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closing]:
     """Yield the alerts about queues that have a worker again, or whose runs start in time."""
     found = _waiting(using, now, timedelta(0))
-    served = {queue for worker in _workers(using, now) for queue in worker.queues}
+    fleet = Fleet.at(using, now)
     limit = queue_limit()
     for alert in alerts:
         oldest = found.get(alert.queue)
         if oldest is None:
             yield alert, gettext("No run is waiting in the queue.")
-        elif alert.kind == Kind.NO_WORKER and alert.queue in served:
+        elif alert.kind == Kind.NO_WORKER and fleet.serving(alert.queue):
             yield alert, gettext("A worker serves the queue.")
         elif alert.kind == Kind.QUEUED and now - oldest.ready_at < limit:
             yield alert, gettext("The runs of the queue start again.")
-
-
-def _workers(using: str, now: datetime) -> list[Process]:
-    return list(Process.objects.using(using).alive(now).filter(role=Role.WORKER))
 
 
 def _waiting(using: str, now: datetime, at_least: timedelta) -> dict[str, _Oldest]:
@@ -109,7 +116,14 @@ def _needing_worker(using: str, level: Level, before: datetime) -> _Oldest | Non
     tasks = [task for _, task, _ in first]
     running = RunningRun.objects.using(using).filter(task_id__in=tasks)
     busy = set(running.order_by().values_list("task_id", flat=True))
-    return next((_Oldest(run, at) for run, task, at in first if task not in busy), None)
+    return next(
+        (
+            _Oldest(run, at, Crowd.at(level.queue, level.priority, at))
+            for run, task, at in first
+            if task not in busy
+        ),
+        None,
+    )
 
 
 def _without_worker(queue: str, oldest: _Oldest) -> Problem:
@@ -124,15 +138,22 @@ def _without_worker(queue: str, oldest: _Oldest) -> Problem:
     )
 
 
-def _waits(queue: str, oldest: _Oldest, now: datetime) -> Problem:
-    words = gettext("The oldest run of the queue '%(queue)s' has been waiting for %(time)s.")
+def _waits(oldest: _Oldest, fleet: Fleet, others: int, now: datetime) -> Problem:
+    """Return the problem of a queue whose oldest run, and others with it, wait too long."""
+    queue = oldest.crowd.queue
+    words = gettext("The oldest run of the queue '%(queue)s' has been waiting for %(time)s") % {
+        "queue": queue,
+        "time": rounded_text(now - oldest.ready_at),
+    }
+    crowd = f". {crowd_in_words(others)}" if others else ""
+    cause = fleet.hindrance(queue, timezone.get_default_timezone()) or fleet.fullness(queue)
     return Problem(
         kind=Kind.QUEUED,
         subject=of_queue(queue),
         queue=queue,
         since=oldest.ready_at,
-        why=words % {"queue": queue, "time": rounded_text(now - oldest.ready_at)},
-        fix=gettext("Start more workers, or find what keeps them busy: 'manage.py sisy_status'."),
+        why=f"{words}{crowd}: {cause}." if cause else f"{words}.",
+        fix=advice_for(others),
         run=oldest.run,
         evidence=oldest.run,
     )

@@ -1,4 +1,4 @@
-"""Whether workers can start the runs of a queue now, and, in words, why they cannot.
+"""The capacity of the workers of a queue to start its runs, and the words for what hinders them.
 
 Alerts, the pages and ``why`` give the same reasons.
 """
@@ -63,6 +63,14 @@ class Fleet:
             return problem_in_words(serving[0], zone).rstrip(".")
         return ""
 
+    def remedy(self, queue: str) -> str:
+        """Return what to do about a hindrance that a command fixes; otherwise empty."""
+        if queue in self.paused:
+            return gettext("Resume it with 'manage.py sisy_queues resume %s'.") % queue
+        if not self.serving(queue):
+            return gettext("Start 'manage.py sisy_worker --queues %s'.") % queue
+        return ""
+
     def fullness(self, queue: str) -> str:
         """Return, as a clause, that no worker of a queue has a free slot; empty if one has."""
         serving = [one for one in self.serving(queue) if not one.drain_requested_at]
@@ -75,6 +83,11 @@ class Fleet:
             slots,
         )
         return words % {"slots": slots, "queue": queue}
+
+
+def turn_in_words(run: int) -> str:
+    """Return, as a clause, which run of its task a queued run must wait for."""
+    return gettext("it must wait for run %d of the same task to finish") % run
 
 
 def pause_in_words(queue: Queue, zone: tzinfo) -> str:

@@ -5,7 +5,7 @@ problem. On a site without problems and expectations, that is all. What a round 
 depend on how many tasks and runs there are:
 
 - Each run that ended badly is judged once (`failures`).
-- Only running and queued runs can be slow, stalled or late (`overruns`, `backlog`).
+- Only running and queued runs can be slow, stalled or late (`overruns`, `late`, `backlog`).
 - A task that must succeed regularly is looked at when that moment has passed (`silence`).
 - Open alerts are few. Each round looks whether their problems are over, for 500 of them.
 
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from sisy import conf
-from sisy.alerting import backlog, broken, failures, heartbeats, overruns, silence
+from sisy.alerting import backlog, broken, failures, heartbeats, late, overruns, silence
 from sisy.alerting.opening import Closing, close_alerts, open_alerts
 from sisy.alerting.problem import Problem, Watch
 from sisy.alerting.telling import tell
@@ -109,7 +109,7 @@ class Judge:
     def _steps_of_late(self, reasons: Reasons, watch: Watch) -> Iterator[Callable[[], bool]]:
         """Yield the steps that judge what is late, slow, stalled or silent."""
         if reasons.has_start_within:
-            yield lambda: _open(watch, overruns.late(watch))
+            yield lambda: _open(watch, late.judge_late(watch))
         if reasons.has_expected_duration:
             yield lambda: _open(watch, overruns.slow(watch))
         if reasons.has_stalled_after:
@@ -183,7 +183,9 @@ def _over(using: str, alerts: list[Alert], now: datetime) -> Iterator[Closing]:
         yield from failures.over_of_calls(using, about_calls, now)
     if about := of(Kind.BROKEN):
         yield from broken.over(using, about)
-    if about := of(Kind.LATE, Kind.SLOW, Kind.STALLED):
+    if about := of(Kind.LATE):
+        yield from late.over(using, about, now)
+    if about := of(Kind.SLOW, Kind.STALLED):
         yield from overruns.over(using, about, now)
     if about := of(Kind.SILENT):
         yield from silence.over(using, about)

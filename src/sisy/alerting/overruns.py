@@ -1,9 +1,7 @@
-"""Judge runs while they last: those that take too long, are stalled, or have not started in time.
+"""Judge runs while they last: those that take too long, or are stalled.
 
-Only tasks with ``expected_duration``, ``stalled_after`` or ``start_within`` are judged. There are
-few running runs, at most one for each slot of a worker, so their tasks are looked up. Queued runs
-may be many. If few tasks have ``start_within``, their runs are looked up by task. Otherwise, the
-first runs of each queue are.
+Only tasks with ``expected_duration`` or ``stalled_after`` are judged. There are few running runs,
+at most one for each slot of a worker, so their tasks are looked up.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -14,16 +12,13 @@ from django.utils.translation import gettext
 
 from sisy.alerting.opening import Closing
 from sisy.alerting.problem import Problem, Watch, of_task
-from sisy.models import Alert, QueuedRun, Run, RunningRun, RunOutput, Task
+from sisy.models import Alert, Run, RunningRun, RunOutput, Task
 from sisy.models.run import RunQuerySet
 from sisy.records.problems import Kind
 from sisy.records.task_fields import LIMITS_OF_RUNS
 from sisy.runtime.durations import duration_text, rounded_text
-from sisy.store.levels import first_of_each_priority, queues_with_runs
 
 MAX_RUNNING = 10_000  # running runs whose tasks are looked up
-MAX_TASKS = 200  # tasks whose queued runs are looked up
-MAX_QUEUED = 10_000  # queued runs of each queue and priority otherwise
 
 Found = dict[int, tuple[int, datetime, timedelta]]
 """By the key of a task: its oldest run, since when that waits or runs, and how long it may."""
@@ -63,26 +58,13 @@ def stalled(watch: Watch) -> Iterator[Problem]:
             yield _problem(watch.using, Kind.STALLED, pk, run, since + limit, words % named, fix)
 
 
-def late(watch: Watch) -> Iterator[Problem]:
-    """Yield the tasks with a run that has not started in time."""
-    words = gettext("A run has been queued for %(time)s, but should start within %(most)s.")
-    for pk, (run, since, limit) in _late_runs(watch.using, watch.now).items():
-        if watch.waited(since) >= limit:
-            fix = gettext("Find out why with 'manage.py sisy_tasks why %d'.") % pk
-            named = {"time": rounded_text(watch.now - since), "most": duration_text(limit)}
-            yield _problem(watch.using, Kind.LATE, pk, run, since + limit, words % named, fix)
-
-
 def over(using: str, alerts: Iterable[Alert], now: datetime) -> Iterator[Closing]:
-    """Yield the alerts about late, slow or stalled runs of tasks that have none any more."""
+    """Yield the alerts about slow or stalled runs of tasks that have none any more."""
     listed = list(alerts)
     tasks = {alert.task_id for alert in listed if alert.task_id is not None}
-    late_ones = _late_runs(using, now, tasks)
     slow_ones = _slow_runs(using, now, tasks)
     stalled_ones = stalled_runs(using, now, tasks)
     for alert in listed:
-        if alert.kind == Kind.LATE and alert.task_id not in late_ones:
-            yield alert, gettext("The run is no longer queued.")
         if alert.kind == Kind.SLOW and alert.task_id not in slow_ones:
             yield alert, gettext("The run has ended.")
         if alert.kind == Kind.STALLED and alert.task_id not in stalled_ones:
@@ -110,7 +92,7 @@ def _problem(
 
 def _slow_runs(using: str, now: datetime, tasks: Collection[int] | None = None) -> Found:
     limits, running = _running(using, "expected_duration", tasks)
-    return _oldest(running.values_list("pk", "task_id", "started_at"), limits, now)
+    return oldest(running.values_list("pk", "task_id", "started_at"), limits, now)
 
 
 def stalled_runs(using: str, now: datetime, tasks: Collection[int] | None = None) -> Found:
@@ -130,7 +112,7 @@ def stalled_runs(using: str, now: datetime, tasks: Collection[int] | None = None
         (run, task, moments.get((run, attempt), started_at))
         for run, task, started_at, attempt in rows
     )
-    return _oldest(since, limits, now)
+    return oldest(since, limits, now)
 
 
 def _running(
@@ -141,51 +123,26 @@ def _running(
     if tasks is not None:
         entries = entries.filter(task_id__in=tasks)
     task_of = dict(entries.values_list("run_id", "task_id")[:MAX_RUNNING])
-    limits = _limits(using, name, set(task_of.values()))
+    limits = limits_of(using, name, set(task_of.values()))
     runs = [run for run, task in task_of.items() if task in limits]
     running: RunQuerySet = Run.objects.using(using).filter(pk__in=runs).order_by("pk")
     return limits, running
 
 
-def _late_runs(using: str, now: datetime, tasks: Collection[int] | None = None) -> Found:
-    if tasks is None:
-        every = Task.objects.using(using).filter(start_within__isnull=False)
-        # By the index alone: with the key, the database would sort all tasks with the same value.
-        shortest = every.order_by("start_within").values_list("pk", "start_within")
-        limits = _by_key(shortest[: MAX_TASKS + 1])
-    else:
-        limits = _limits(using, "start_within", tasks)
-    if not limits:
-        return {}
-    before = now - min(limits.values())
-    waiting = QueuedRun.objects.using(using).filter(ready_at__lte=before)
-    columns = ("run_id", "task_id", "ready_at")
-    if len(limits) <= MAX_TASKS:
-        few = waiting.filter(task_id__in=list(limits)).order_by("task_id", "run_id")
-        return _oldest(few.values_list(*columns)[:MAX_QUEUED], limits, now)
-    rows = []
-    for queue in queues_with_runs(using):
-        for level in first_of_each_priority(using, queue):
-            if level.since <= before:
-                of_level = waiting.filter(engine="", queue=queue, priority=level.priority)
-                oldest = of_level.order_by("ready_at", "run_id")
-                rows += list(oldest.values_list(*columns)[:MAX_QUEUED])
-    return _oldest(rows, _limits(using, "start_within", {task for _, task, _ in rows}), now)
-
-
-def _limits(using: str, name: str, tasks: Collection[int]) -> dict[int, timedelta]:
+def limits_of(using: str, name: str, tasks: Collection[int]) -> dict[int, timedelta]:
     """Return the value of a column of tasks that have one, by their keys."""
     if not tasks:
         return {}
     given = Task.objects.using(using).filter(pk__in=tasks, **{f"{name}__isnull": False})
-    return _by_key(given.values_list("pk", name))
+    return by_key(given.values_list("pk", name))
 
 
-def _by_key(rows: Iterable[tuple[int, timedelta | None]]) -> dict[int, timedelta]:
+def by_key(rows: Iterable[tuple[int, timedelta | None]]) -> dict[int, timedelta]:
+    """Return the limits of tasks that have one, by their keys."""
     return {pk: limit for pk, limit in rows if limit is not None}
 
 
-def _oldest(
+def oldest(
     rows: Iterable[tuple[int, int, datetime | None]],
     limits: Mapping[int, timedelta],
     now: datetime,
