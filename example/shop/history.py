@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from datetime import datetime, timedelta
 from itertools import pairwise
 from operator import attrgetter
+from typing import Any
 
 from django.db.models import OuterRef, Subquery
 
@@ -55,6 +56,8 @@ class History:
             (start, self._worker(start, end))
             for start, end in pairwise((now - SPAN, self.deployed, now))
         ]
+        ended_process(Role.HEARTBEAT, 812, now - SPAN, self.outage[0])
+        ended_process(Role.HEARTBEAT, 4101, self.outage[1], now)
 
     def store(self) -> None:
         """Store the runs of all tasks."""
@@ -91,17 +94,8 @@ class History:
 
     def _worker(self, start: datetime, end: datetime) -> Process:
         """Store a worker that has ended."""
-        return Process.objects.create(
-            role=Role.WORKER,
-            host="shop-1",
-            pid=self._luck.randrange(1000, 30_000),
-            queues=["default"],
-            slots=SLOTS,
-            started_at=start,
-            lease_until=end,
-            ended_at=end,
-            end_reason="stopped",
-        )
+        pid = self._luck.randrange(1000, 30_000)
+        return ended_process(Role.WORKER, pid, start, end, queues=["default"], slots=SLOTS)
 
     def _runs_of(self, task: Task) -> Iterator[Run]:
         """Yield the runs of a task."""
@@ -238,3 +232,17 @@ def error_of_import() -> KeyError | None:
         except KeyError as error:
             return error
     return None
+
+
+def ended_process(role: Role, pid: int, start: datetime, end: datetime, **more: Any) -> Process:
+    """Store a process that was stopped."""
+    return Process.objects.create(
+        role=role,
+        host="shop-1",
+        pid=pid,
+        started_at=start,
+        lease_until=end,
+        ended_at=end,
+        end_reason="It was stopped.",
+        **more,
+    )

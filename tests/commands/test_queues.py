@@ -30,14 +30,15 @@ def test_queues_are_listed_with_what_holds_them_up(monkeypatch):
     held_run(worker_of("default"), label="lunch")
     Queue.objects.pause("mail", "the provider is down", by="ann")
     lines = seen("sisy_queues list", monkeypatch).splitlines()
-    assert max(map(len, lines[:5])) <= 80
+    assert max(map(len, lines)) <= 80
     assert lines[2].split() == ["cpu", "no", "worker", *["1", "1", "h", "ago", "0", "0", "0", "0"]]
     assert lines[3].split() == ["default", "full", *["1", "now", "1", "1", "1", "0"]]
     assert lines[4].split()[:2] == ["mail", "paused"]
     text = "\n".join(lines[5:])
     assert "The queue 'cpu' has no worker.\n  To start a worker: manage.py sisy_worker" in text
     assert "The only worker slot for the queue 'default' is in use." in text
-    assert "paused by ann at 2026-05-05 12:00:00 UTC (the provider is down)." in text
+    words = " ".join(text.split())
+    assert "paused by ann at 2026-05-05 12:00:00 UTC (the provider is down)." in words
     assert "manage.py sisy_queues resume mail" in text
 
 

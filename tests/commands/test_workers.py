@@ -66,7 +66,7 @@ def test_a_deploy_in_progress_is_visible(settings):
 def test_a_site_without_workers_says_how_to_start_one():
     Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=HOUR)
     text = "No workers are running. To start one: manage.py sisy_worker\n"
-    assert said("sisy_workers list") == text
+    assert said("sisy_workers list").startswith(text)
 
 
 def test_a_worker_is_drained_by_its_name():

@@ -18,7 +18,7 @@ from django.db import OperationalError, ProgrammingError
 
 from sisy import conf
 from sisy.exceptions import SettingsError
-from sisy.management.table import AtLeast, description, table
+from sisy.management.table import AtLeast, description, table, wrapped
 from sisy.runtime.escaping import escaped, escaped_json
 
 UNREACHABLE = 3  # the exit code if the database cannot be queried
@@ -72,6 +72,10 @@ class AnsweringCommand(BaseCommand):
     def say(self, sentence: str) -> None:
         """Print one line, escaped for a terminal."""
         self.stdout.write(escaped(sentence))
+
+    def explain(self, sentence: str) -> None:
+        """Print a sentence that names no command to copy, wrapped to the terminal."""
+        self.stdout.write("\n".join(wrapped(escaped(sentence), self.width)))
 
     @property
     def width(self) -> int:

@@ -85,7 +85,7 @@ def table(
         looks = [_look(row[name]) for name in kept]
         more: list[str] = []
         if kept[-1] == wraps:
-            texts[-1], *more = _wrapped(texts[-1], widths[-1])
+            texts[-1], *more = wrapped(texts[-1], widths[-1])
         lines.append(_line(texts, widths, is_number, looks, paint))
         blanks = [""] * (len(kept) - 1)
         lines += [_line([*blanks, text], widths, is_number, looks, paint) for text in more]
@@ -100,8 +100,8 @@ def description(facts: Iterable[tuple[str, Any]], width: int, paint: Paint = unp
     for name, value in pairs:
         texts = [escaped(line) for line in value.splitlines()] if isinstance(value, Lines) else []
         room = max(LEAST_WIDTH, width - margin)
-        wrapped = [part for text in texts or [shown(value)] for part in _wrapped(text, room)]
-        for n, part in enumerate(wrapped):
+        parts = [part for text in texts or [shown(value)] for part in wrapped(text, room)]
+        for n, part in enumerate(parts):
             title = "" if n else _title(name)
             painted = paint(title, _look(name)) if title else ""
             begin = painted + " " * (margin - len(title))
@@ -209,7 +209,8 @@ def _line(
     return GAP.join(parts).rstrip()
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
+    """Return a text as lines that take at most ``width`` cells each."""
     parts = textwrap.wrap(text, width, break_on_hyphens=False)
     if any(cells_of(part) > width for part in parts):  # some characters take two cells
         parts = textwrap.wrap(text, max(1, width // 2), break_on_hyphens=False)

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy.dashboard.charts.columns import charts_of
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
+from sisy.reports.ended import past
 from sisy.reports.fleet import members, throughput
 from sisy.reports.hosts import by_host, slots_of, versions_in_words
 from sisy.reports.output import progress_of
@@ -15,7 +16,7 @@ from sisy.reports.queues import queues
 
 
 class FleetPage(Page):
-    """Shows each process with its runs, and each queue with its last hour."""
+    """Shows each process with its runs, each queue with its last hour, and ended processes."""
 
     name = "fleet"
     title = _("Workers and queues")
@@ -46,7 +47,12 @@ def build_queues(page_request: PageRequest) -> dict[str, Any]:
     }
 
 
+def build_ended(page_request: PageRequest) -> dict[str, Any]:
+    return {"past": past(page_request.using, page_request.now)}
+
+
 FleetPage.parts = (
     Part(name="processes", build=build_processes, stale_on=(RUNS, OUTPUT, BEAT)),
     Part(name="queues", build=build_queues),
+    Part(name="ended", build=build_ended, stale_on=(BEAT,)),
 )

@@ -77,7 +77,7 @@ class Command(VerbCommand):
         zone = timezone.get_default_timezone()
         name = queue.name
         if words := fleet.hindrance(name, zone) or fleet.fullness(name):
-            self.say(f"{words[:1].upper()}{words[1:]}.")
+            self.explain(f"{words[:1].upper()}{words[1:]}.")
         if queue.paused_at:
             self.say(f"  To resume it: manage.py sisy_queues resume {name}")
         elif not fleet.serving(name):

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -9,10 +10,11 @@ from django.utils.translation import ngettext
 
 from sisy.exceptions import did_you_mean
 from sisy.management.looks import name_of_worker, state_of_worker
-from sisy.management.run_text import progress_in_words, took
+from sisy.management.run_text import progress_in_words, took, when
 from sisy.management.verbs import VerbCommand, add_yes
 from sisy.models import Role, Run
 from sisy.reports import formatting
+from sisy.reports.ended import Ended, past
 from sisy.reports.fleet import Member, members
 from sisy.reports.hosts import versions_in_words
 from sisy.reports.output import ShownProgress, progress_of
@@ -26,12 +28,18 @@ class Command(VerbCommand):
     )
     examples = (
         "sisy_workers list",
+        "sisy_workers list --ended",
         "sisy_workers drain 71@web-1",
         "sisy_workers drain web-1 --yes",
     )
 
     def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
-        verb("list", "list workers, and what they run now")
+        verb("list", "list workers, and what they run now").add_argument(
+            "--ended",
+            action="store_true",
+            help="list the heartbeats and workers that ended in the last 24 hours instead, and "
+            "when no heartbeat was running",
+        )
         drain = verb("drain", "let workers finish their current runs, and exit")
         drain.add_argument(
             "workers",
@@ -41,7 +49,10 @@ class Command(VerbCommand):
         )
         add_yes(drain)
 
-    def do_list(self, **options: Any) -> None:
+    def do_list(self, *, ended: bool, **options: Any) -> None:
+        if ended:
+            self._list_ended()
+            return
         found = self._workers()
         progress = progress_of(self.using, [run for one in found for run in one.runs])
         if self.as_json:
@@ -51,6 +62,8 @@ class Command(VerbCommand):
             [self._line(one) for one in found],
             otherwise="No workers are running. To start one: manage.py sisy_worker",
         )
+        if not found:
+            self.say("To see which ended, and why: manage.py sisy_workers list --ended")
         if len(versions := versions_in_words(found)) > 1:
             self.say(f"Several versions: {', '.join(versions)}.")
         if running := [self._line_of_run(run, progress) for one in found for run in one.runs]:
@@ -58,7 +71,25 @@ class Command(VerbCommand):
             self.answer(running)
         for one in found:
             if one.process.problem:
-                self.say(f"{one.process} has a problem: {one.process.problem}")
+                self.explain(f"{one.process} has a problem: {one.process.problem}")
+
+    def _list_ended(self) -> None:
+        found = past(self.using, self.now)
+        if self.as_json:
+            gaps = [{"since": gap.since, "until": gap.until} for gap in found.gaps]
+            ended = [_facts_of_ended(one) for one in found.ended]
+            self.say_json({"ended": ended, "more": found.more, "without_heartbeat": gaps})
+            return
+        self.answer(
+            [_line_of_ended(one, self.now) for one in found.ended],
+            otherwise="No heartbeat or worker ended in the last 24 hours.",
+            wraps="reason",
+        )
+        if found.more:
+            words = ngettext("%d more ended before.", "%d more ended before.", found.more)
+            self.say(words % found.more)
+        for gap in found.gaps:
+            self.explain(gap.words)
 
     def do_drain(self, *, workers: Sequence[str], yes: bool, **options: Any) -> None:
         chosen = self._named(workers)
@@ -149,3 +180,27 @@ class Command(VerbCommand):
                 for run in one.runs
             ],
         }
+
+
+def _line_of_ended(one: Ended, now: datetime) -> dict[str, Any]:
+    return {
+        "process": str(one.process),
+        "ended": when(one.at, now),
+        "lived": formatting.span(one.lived),
+        "reason": one.process.end_reason,
+    }
+
+
+def _facts_of_ended(one: Ended) -> dict[str, Any]:
+    process = one.process
+    return {
+        "role": process.role,
+        "host": process.host,
+        "pid": process.pid,
+        "version": process.version,
+        "queues": process.queues,
+        "started": process.started_at,
+        "ended": one.at,
+        "noted": process.ended_at,
+        "reason": process.end_reason,
+    }

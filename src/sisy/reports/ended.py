@@ -1,0 +1,129 @@
+"""The heartbeats and workers that ended lately, and when no heartbeat was running."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from sisy.models import Process, Role
+from sisy.records.choices import STOPPED
+from sisy.reports.fleet import MINUTE
+from sisy.reports.formatting import span
+from sisy.runtime.durations import in_zone
+
+SPAN = timedelta(days=1)  # the rows of ended processes are kept at least so long
+MAX_READ = 1000  # ended processes; engines register one for each run
+MAX_OF_ROLE = 10  # so that workers that keep crashing do not hide the end of a heartbeat
+MAX_GAPS = 5
+LEAST_GAP = MINUTE  # a restart takes less
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A heartbeat or worker that has ended."""
+
+    process: Process
+
+    @property
+    def at(self) -> datetime:
+        """The moment of its end: that of its last sign of life, if nobody saw its end."""
+        return _end_of(self.process)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether it was stopped, and did not die."""
+        return self.process.end_reason == STOPPED
+
+    @property
+    def lived(self) -> timedelta:
+        lived: timedelta = self.at - self.process.started_at
+        return max(timedelta(0), lived)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A period in which no heartbeat was running; ``until`` is None while it lasts."""
+
+    since: datetime
+    until: datetime | None
+    lasted: timedelta
+
+    @property
+    def words(self) -> str:
+        """The gap as a sentence, in the current time zone."""
+        zone = timezone.get_current_timezone()
+        named = {
+            "since": in_zone(self.since, zone),
+            "until": in_zone(self.until, zone) if self.until else "",
+            "lasted": span(self.lasted),
+        }
+        if self.until is None:
+            words = gettext(
+                "No heartbeat has been running since %(since)s (%(lasted)s), so no runs are "
+                "planned."
+            )
+        else:
+            words = gettext(
+                "No heartbeat was running from %(since)s to %(until)s (%(lasted)s), so no runs "
+                "were planned."
+            )
+        return words % named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """The processes that ended in the last 24 hours, and the gaps between heartbeats.
+
+    Attributes:
+        ended: the newest ones of each role, the latest end first.
+        more: how many others of the processes that were read ended as well.
+        gaps: the periods without a heartbeat, the latest first.
+    """
+
+    ended: list[Ended]
+    more: int
+    gaps: list[Gap]
+
+
+def past(using: str, now: datetime) -> Past:
+    """Return which processes ended in the last 24 hours, in two statements."""
+    since = now - SPAN
+    rows = Process.all_objects.using(using).filter(ended_at__gte=since).order_by("-ended_at")
+    read = list(rows[:MAX_READ])
+    if len(read) == MAX_READ:
+        # Of the time before, not all processes are known.
+        since = max(since, read[-1].ended_at or since)
+    by_role = {
+        role: [process for process in read if process.role == role]
+        for role in (Role.HEARTBEAT, Role.WORKER)
+    }
+    ended = [Ended(process=one) for group in by_role.values() for one in group[:MAX_OF_ROLE]]
+    up = Process.objects.using(using).filter(role=Role.HEARTBEAT)[:MAX_READ]
+    return Past(
+        ended=sorted(ended, key=lambda one: one.at, reverse=True),
+        more=sum(len(group[MAX_OF_ROLE:]) for group in by_role.values()),
+        gaps=_gaps([*by_role[Role.HEARTBEAT], *up], since, now),
+    )
+
+
+def _end_of(process: Process) -> datetime:
+    """Return when a process ended, or until when its lease lasts if it is registered."""
+    # The end of one that died is noted by the next heartbeat, which may be hours later.
+    leased_until: datetime = process.lease_until
+    return min(process.ended_at or leased_until, leased_until)
+
+
+def _gaps(heartbeats: Iterable[Process], since: datetime, now: datetime) -> list[Gap]:
+    found: list[Gap] = []
+    spans = sorted((one.started_at, min(now, _end_of(one))) for one in heartbeats)
+    reached = spans[0][1] if spans else now
+    for begin, end in spans:
+        if begin > since and begin - reached >= LEAST_GAP:
+            first = max(since, reached)
+            found.append(Gap(since=first, until=begin, lasted=begin - first))
+        reached = max(reached, end)
+    if now - reached >= LEAST_GAP:
+        found.append(Gap(since=reached, until=None, lasted=now - reached))
+    return found[::-1][:MAX_GAPS]

@@ -1,0 +1,155 @@
+"""Processes that ended, on the page of workers and in the terminal: when, and why."""
+
+from datetime import timedelta
+
+import pytest
+
+from sisy.models import Process, Role
+from sisy.reports import ended
+from sisy.reports.ended import past
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of
+from tests.commands.calling import said, seen, told
+from tests.roles.steps import LEASE
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+@pytest.fixture(autouse=True)
+def host(monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "web-1")
+
+
+def lived(began, end=None, *, seen_until=None, role=Role.HEARTBEAT, reason="It was stopped."):
+    """Return a process that began and ended so long before noon."""
+    process = Process.join(role, using="default", now=NOON - began, lease=LEASE)
+    until = NOON + LEASE if end is None else NOON - (seen_until or end) + LEASE
+    Process.objects.filter(pk=process.pk).update(lease_until=until)
+    process.refresh_from_db()
+    if end is not None:
+        process.leave(reason, NOON - end)
+    return process
+
+
+def shown():
+    return text_of(browser_of("view_task").get("/sisy/fleet/?parts=ended"))
+
+
+def gaps():
+    return [
+        (NOON - gap.since, gap.until and NOON - gap.until) for gap in past("default", NOON).gaps
+    ]
+
+
+def test_the_page_lists_what_ended_in_the_last_24_hours_and_why():
+    lived(3 * HOUR, 2 * HOUR, role=Role.WORKER)
+    lived(2 * HOUR, HOUR, role=Role.WORKER, reason="It died (killed by SIGKILL).")
+    lived(3 * DAY, 2 * DAY, role=Role.WORKER, reason="Long ago.")
+    text = shown()
+    assert "Ended in the last 24 hours" in text
+    assert "unexpected It died (killed by SIGKILL)." in text
+    assert text.index("It died") < text.index("It was stopped.")
+    assert "Long ago." not in text
+    assert "No heartbeat" not in text
+
+
+def test_a_page_without_ended_processes_has_no_list_of_them():
+    lived(HOUR)
+    assert shown() == ""
+
+
+def test_a_night_without_heartbeats_is_explained(monkeypatch):
+    lived(12 * HOUR, 9 * HOUR)
+    lived(2 * HOUR)
+    assert gaps() == [(9 * HOUR, 2 * HOUR)]
+    words = (
+        "No heartbeat was running from 2026-05-05 03:00:00 UTC to 2026-05-05 10:00:00 UTC (7 h), "
+        "so no runs were planned."
+    )
+    assert words in shown()
+    lines = seen("sisy_workers list --ended", monkeypatch).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert words in " ".join(lines)
+
+
+def test_a_heartbeat_that_died_ended_when_its_lease_did_not_when_it_was_noticed():
+    # The next heartbeat notes its end when it starts, seven hours later.
+    lived(12 * HOUR, 2 * HOUR, seen_until=9 * HOUR, reason="It did not renew its lease.")
+    lived(2 * HOUR)
+    assert gaps() == [(9 * HOUR - LEASE, 2 * HOUR)]
+    [one] = past("default", NOON).ended
+    assert one.at == NOON - 9 * HOUR + LEASE
+    assert one.lived == 3 * HOUR + LEASE
+
+
+def test_a_gap_that_lasts_has_no_end():
+    lived(12 * HOUR, 9 * HOUR)
+    assert gaps() == [(9 * HOUR, None)]
+    assert "No heartbeat has been running since 2026-05-05 03:00:00 UTC (9 h)" in shown()
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [(10 * HOUR, None)],  # another one was running
+        [(9 * HOUR - 30 * SECOND, None)],  # a restart
+    ],
+)
+def test_a_restart_or_a_second_heartbeat_leaves_no_gap(others):
+    lived(12 * HOUR, 9 * HOUR)
+    for each in others:
+        lived(*each)
+    assert gaps() == []
+
+
+def test_a_gap_begins_at_most_24_hours_ago():
+    lived(40 * HOUR, 2 * HOUR, seen_until=30 * HOUR, reason="It did not renew its lease.")
+    lived(2 * HOUR)
+    assert gaps() == [(DAY, 2 * HOUR)]
+
+
+def test_crashing_workers_do_not_hide_the_end_of_a_heartbeat():
+    lived(12 * HOUR, 9 * HOUR)
+    for number in range(15):
+        minutes = timedelta(minutes=number)
+        lived(HOUR + minutes, HOUR + minutes, role=Role.WORKER, reason="It died.")
+    lived(9 * HOUR)
+    found = past("default", NOON)
+    assert (len(found.ended), found.more) == (11, 5)
+    assert found.ended[-1].process.role == Role.HEARTBEAT
+    assert "and 5 more" in shown()
+    assert "5 more ended before." in said("sisy_workers list --ended")
+
+
+def test_of_very_many_ended_processes_the_newest_are_read(monkeypatch):
+    lived(12 * HOUR, 9 * HOUR)
+    monkeypatch.setattr(ended, "MAX_READ", 2)
+    for number in (1, 2, 3):
+        lived(8 * HOUR, number * HOUR, role=Role.ENGINE)
+    lived(30 * MINUTE)
+    assert past("default", NOON).ended == []
+    assert gaps() == []
+
+
+def test_ended_processes_fit_the_terminal_and_are_listed_as_json(monkeypatch):
+    lived(
+        3 * HOUR,
+        2 * HOUR,
+        reason="It did not renew its lease, and neither did any other process on web-1.",
+    )
+    lived(2 * HOUR)
+    text = seen("sisy_workers list --ended", monkeypatch)
+    head, _, *rows = text.splitlines()
+    assert head.split() == ["process", "ended", "lived", "reason"]
+    assert all(len(row) <= 80 for row in rows)
+    assert "and neither did any other process on web-1." in " ".join(text.split())
+    found = told("sisy_workers list --ended")
+    assert [(one["role"], one["host"]) for one in found["ended"]] == [("heartbeat", "web-1")]
+    assert found["without_heartbeat"] == []
+
+
+def test_without_ended_processes_the_command_says_so():
+    text = said("sisy_workers list --ended")
+    assert text == "No heartbeat or worker ended in the last 24 hours.\n"
+    assert "sisy_workers list --ended" in said("sisy_workers list")
