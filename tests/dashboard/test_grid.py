@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from sisy.models import Alert, Process, Role, Run, RunState, Task
 from sisy.records.problems import Kind
@@ -41,7 +43,7 @@ def ended(task, *states, since=NOON - HOUR, took=SECOND, late=SECOND):
 def rows():
     return [
         (row.task.label, [square.state for square in row.latest.squares])
-        for row in page.grid("default", NOON, in_full=False).rows
+        for row in page.grid(page.read_news("default", NOON), NOON, in_full=False).rows
     ]
 
 
@@ -72,7 +74,7 @@ def test_too_many_tasks_show_those_with_problems_and_the_newest_runs(monkeypatch
         since=NOON,
         opened_at=NOON,
     )
-    shown = page.grid("default", NOON, in_full=False)
+    shown = page.grid(page.read_news("default", NOON), NOON, in_full=False)
     assert [row.task for row in shown.rows] == tasks[5:]
     assert not shown.is_all
     text = text_of(browser_of("view_task").get("/sisy/?parts=grid"))
@@ -178,3 +180,14 @@ def test_all_rows_are_used_if_few_tasks_have_run(monkeypatch):
     ended(tasks[1], WELL)
     ended(tasks[5], WELL)
     assert [label for label, _ in rows()] == ["task 0", "task 1", "task 2", "task 5"]
+
+
+def test_the_grid_and_the_timeline_read_the_newest_runs_once():
+    for n in range(3):
+        ended(scheduled(label=f"task {n}"), WELL, FAILED)
+    browser = browser_of("view_task")
+    with CaptureQueriesContext(connection) as seen:
+        browser.get("/sisy/?parts=grid,timeline")
+        statements = [each["sql"] for each in seen]
+    drawn = [sql for sql in statements if "due_until" in sql and "sisy_run" in sql]
+    assert len(drawn) == 1, "\n".join(drawn)

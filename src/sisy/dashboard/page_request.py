@@ -15,7 +15,7 @@ from sisy.dashboard.access import Dashboard
 from sisy.dashboard.preferences import Preferences
 from sisy.models import Task
 from sisy.reports import disclosure
-from sisy.reports.grid import tasks_with_news
+from sisy.reports.grid import News, read_news
 
 
 class PageRequest:
@@ -48,9 +48,9 @@ class PageRequest:
         return self.dashboard.may(self.request.user, f"sisy.{permission}")
 
     @cached_property
-    def tasks_with_news(self) -> tuple[list[Task], bool]:
-        """The tasks that the overview shows first, and whether these are all active ones."""
-        return tasks_with_news(self.using, self.now)
+    def news(self) -> News:
+        """The tasks that the overview shows first, and their newest runs."""
+        return read_news(self.using, self.now)
 
     @cached_property
     def sees_details(self) -> bool:

@@ -11,12 +11,31 @@ from datetime import datetime, timedelta
 from sisy.models import Alert, Run, Task
 from sisy.records.choices import FAILED_STATES
 from sisy.records.small_tables import TroubledRun
-from sisy.reports.squares import LatestRuns, latest_runs
+from sisy.reports.ledger import newest_by_task
+from sisy.reports.squares import MAX_SQUARES, LatestRuns, in_squares
+from sisy.reports.timeline import bars_of_each
 
 MAX_ROWS = 30  # tasks
 MAX_RUNS_WALKED = 1000  # newest runs of all tasks, whose tasks are shown if there are too many
 MAX_TROUBLE_READ = 200  # newest failures
 RECENTLY = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """The tasks that the overview shows first, and their newest runs.
+
+    The grid and the timeline show the same ones, so that they are read once.
+
+    Attributes:
+        tasks: by their labels.
+        is_all: whether these are all active tasks.
+        runs: the newest runs of each task, by its key, the newest first.
+    """
+
+    tasks: list[Task]
+    is_all: bool
+    runs: dict[int, list[Run]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,27 +58,30 @@ class Grid:
     is_all: bool
 
 
-def grid(
-    using: str, now: datetime, chosen: tuple[list[Task], bool] | None = None, *, in_full: bool
-) -> Grid:
-    """Return up to `MAX_ROWS` tasks with their latest runs.
+def grid(news: News, now: datetime, *, in_full: bool) -> Grid:
+    """Return the tasks with their latest runs.
 
     Args:
-        chosen: what `tasks_with_news` has returned, if it is known.
         in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
     """
-    tasks, is_all = chosen or tasks_with_news(using, now)
-    latest = latest_runs(using, tasks, now, in_full=in_full)
-    rows = [GridRow(task=task, latest=latest[task.pk]) for task in tasks]
-    return Grid(rows=rows, is_all=is_all)
+    latest = in_squares(news.runs, now, in_full=in_full)
+    rows = [GridRow(task=task, latest=latest[task.pk]) for task in news.tasks]
+    return Grid(rows=rows, is_all=news.is_all)
 
 
-def tasks_with_news(using: str, now: datetime) -> tuple[list[Task], bool]:
-    """Return up to `MAX_ROWS` active tasks by label, and whether these are all of them.
+def read_news(using: str, now: datetime) -> News:
+    """Return up to `MAX_ROWS` active tasks and their newest runs.
 
-    If there are more, those with problems are chosen first, and then those with the
-    newest runs.
+    If there are more tasks, those with problems are chosen first, and then those with the newest
+    runs.
     """
+    tasks, is_all = _chosen(using, now)
+    keys = [task.pk for task in tasks]
+    runs = newest_by_task(using, keys, max(MAX_SQUARES, bars_of_each(len(keys))))
+    return News(tasks=tasks, is_all=is_all, runs=runs)
+
+
+def _chosen(using: str, now: datetime) -> tuple[list[Task], bool]:
     active = Task.objects.using(using).active().order_by("pk")
     first = list(active[: MAX_ROWS + 1])
     if len(first) <= MAX_ROWS:

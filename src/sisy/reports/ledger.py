@@ -18,6 +18,12 @@ from sisy.store.run_queries import has_task
 PAGE_LIMIT = 50
 MAX_COUNTED = 10_000  # runs; if there are more, a count is only a lower bound
 MAX_TROUBLE_READ = 2000  # newest rows of each state that is rare
+DRAWN = (
+    *("task", "state", "count", "reason", "error_class"),
+    *("occurrence_at", "due_at", "due_until", "ready_at", "started_at", "finished_at"),
+    *("cancel_reason", "cancel_requested_at", "cancel_force"),
+)
+"""The columns that squares and bars of runs show, and that tell how long runs usually take."""
 
 
 def listed(using: str) -> RunQuerySet:
@@ -52,6 +58,21 @@ def newest_runs(
         return runs.none()
     pks = newest_keys(using, tasks, count, AFTER_ALL if before is None else before)
     return runs.filter(pk__in=pks).order_by("-pk")
+
+
+def newest_by_task(
+    using: str, tasks: Collection[int], count: int, before: int | None = None
+) -> dict[int, list[Run]]:
+    """Return the newest ``count`` runs of each task, newest first, to be drawn.
+
+    Args:
+        before: the key of a run; only older runs are returned.
+    """
+    runs: dict[int, list[Run]] = {task: [] for task in tasks}
+    for run in newest_runs(using, tasks, count, before).only(*DRAWN):
+        if run.task_id is not None:
+            runs[run.task_id].append(run)
+    return runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 The grid of the overview and the list of tasks show the same squares.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,15 +13,10 @@ from sisy.models import Run, RunState, Task
 from sisy.records.choices import FAILED_STATES
 from sisy.reports import disclosure, formatting
 from sisy.reports.durations import percentile, usual
-from sisy.reports.ledger import newest_runs
+from sisy.reports.ledger import newest_by_task
 
 MAX_SQUARES = 40  # newest runs of each task
 MAX_REASON = 120  # characters
-COLUMNS = (
-    *("task", "state", "count", "reason", "error_class"),
-    *("occurrence_at", "due_at", "ready_at", "started_at", "finished_at"),
-    *("cancel_reason", "cancel_requested_at", "cancel_force"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +62,14 @@ def latest_runs(
     Args:
         in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
     """
-    runs: dict[int, list[Run]] = {task.pk: [] for task in tasks}
-    for run in newest_runs(using, list(runs), MAX_SQUARES).only(*COLUMNS):
-        if run.task_id is not None and not _is_ahead(run, now):
-            runs[run.task_id].append(run)
+    newest = newest_by_task(using, [task.pk for task in tasks], MAX_SQUARES)
+    return in_squares(newest, now, in_full=in_full)
+
+
+def in_squares(
+    newest: Mapping[int, Sequence[Run]], now: datetime, *, in_full: bool
+) -> dict[int, LatestRuns]:
+    """Return the same for runs that have been read: the newest ones of each task, by its key."""
     # Once for all squares: each ``get_state_display()`` translates all states.
     names = {value: str(name) for value, name in RunState.choices}
 
@@ -83,7 +82,10 @@ def latest_runs(
         words = " · ".join(part for part in parts if part and part != formatting.NOTHING)
         return Square(run=run.pk, state=run.state, words=words)
 
-    return {key: _summary(several, square) for key, several in runs.items()}
+    return {
+        key: _summary([run for run in runs[:MAX_SQUARES] if not _is_ahead(run, now)], square)
+        for key, runs in newest.items()
+    }
 
 
 def _is_ahead(run: Run, now: datetime) -> bool:

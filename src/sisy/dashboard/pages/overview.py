@@ -93,8 +93,7 @@ def unless_new(build: Builder) -> Builder:
 
 
 def build_grid(page_request: PageRequest) -> dict[str, Any]:
-    using, now, in_full = page_request.using, page_request.now, page_request.sees_details
-    shown = grid(using, now, page_request.tasks_with_news, in_full=in_full)
+    shown = grid(page_request.news, page_request.now, in_full=page_request.sees_details)
     return {"grid": shown, "drawn": [row.latest for row in shown.rows]}
 
 
@@ -146,9 +145,19 @@ def build_timeline(page_request: PageRequest) -> dict[str, Any]:
         page_request.asked.get("by", "") if page_request.asked.get("by", "") in GROUPS else ""
     )
     window = Window.around(middle or page_request.now, timedelta(hours=2 * hours))
-    tasks, following = _tasks(page_request, after, is_grouped=bool(grouped))
-    by, in_full = GROUPS.get(grouped, ""), page_request.sees_details
-    tracks = timeline(page_request.using, tasks, window, page_request.now, by, in_full=in_full)
+    has_news = after is None and not grouped
+    tasks, following = (
+        _with_news(page_request) if has_news else _all_tasks(page_request, after, bool(grouped))
+    )
+    tracks = timeline(
+        page_request.using,
+        tasks,
+        window,
+        page_request.now,
+        by=GROUPS.get(grouped, ""),
+        newest=page_request.news.runs if has_news and middle is None else None,
+        in_full=page_request.sees_details,
+    )
     here = {"hours": hours, "by": grouped, "at": middle.isoformat() if middle else ""}
     half = window.span / 4
 
@@ -176,17 +185,19 @@ def build_timeline(page_request: PageRequest) -> dict[str, Any]:
     }
 
 
-def _tasks(
-    page_request: PageRequest, after: int | None, *, is_grouped: bool
-) -> tuple[list[Task], int | None]:
-    """Return the tasks of a page, and the ``after`` of the next one; None on the last page.
+def _with_news(page_request: PageRequest) -> tuple[list[Task], int | None]:
+    """Return the tasks of the first page, those of the grid, and the ``after`` of the next one.
 
-    The first page has the tasks of the grid. The pages after it have all tasks.
+    The pages after it have all tasks. It is None if there are none.
     """
+    return page_request.news.tasks, None if page_request.news.is_all else 0
+
+
+def _all_tasks(
+    page_request: PageRequest, after: int | None, is_grouped: bool
+) -> tuple[list[Task], int | None]:
+    """Return the tasks of another page, and the ``after`` of the next one; None on the last."""
     using, most = page_request.using, MAX_GROUPED_TASKS if is_grouped else MAX_ROWS
-    if after is None and not is_grouped:
-        tasks, is_all = page_request.tasks_with_news
-        return tasks, None if is_all else 0
     # In the order of keys: in the order of due moments, rows would jump between pages.
     active = Task.objects.using(using).active().filter(pk__gt=after or 0).order_by("pk")
     found = list(active[: most + 1])

@@ -1,7 +1,7 @@
 """The past and upcoming runs of tasks within a window, as tracks of bars."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -11,16 +11,15 @@ from sisy.models import Run, RunState, Task
 from sisy.records.choices import TROUBLE_STATES
 from sisy.reports import disclosure, formatting
 from sisy.reports.by_state import keys_of, troubled
-from sisy.reports.durations import usual_by_task
-from sisy.reports.ledger import newest_runs
+from sisy.reports.durations import usual
+from sisy.reports.ledger import DRAWN, newest_by_task
 from sisy.reports.timeline.stretches import Stretch, succeeded_stretches
 from sisy.reports.timeline.upcoming import Upcoming, joined, upcoming
 from sisy.reports.timeline.window import Window
 from sisy.store.reports import KEY_SLACK, key_at
 
-MAX_RUNS_DRAWN = 120  # runs of each task that are drawn one by one, while the tasks are few
-FEW = 25  # tasks
-FEWEST = 15  # runs of each task that are drawn if the tasks are many
+MAX_BARS = 1200  # runs of all tasks together that are drawn one by one
+MAX_OF_EACH, MIN_OF_EACH = 120, 15  # of each task
 MAX_TROUBLE_RUNS = 1000  # runs that did not succeed, of all tasks together
 NARROWEST = 0.25  # percent of the width; nothing is drawn narrower
 GRAVITY = (
@@ -130,19 +129,21 @@ def timeline(
     tasks: Sequence[Task],
     window: Window,
     now: datetime,
-    by: str = "",
     *,
+    by: str = "",
+    newest: Mapping[int, list[Run]] | None = None,
     in_full: bool,
 ) -> list[Track]:
     """Return a track for each of ``tasks``, in their order.
 
     Args:
         by: the column whose values share a track; by default, each task has its own.
+        newest: the newest runs of the tasks, at least `bars_of_each`, if they have been read. Only
+            for a window that contains ``now``.
         in_full: whether the texts of errors are shown; see `sisy.reports.disclosure`.
     """
-    drawn = max(FEWEST, MAX_RUNS_DRAWN * FEW // max(FEW, len(tasks)))
-    runs = _runs(using, [task.pk for task in tasks], window, now, drawn)
-    usual = usual_by_task(using, [task.pk for task in tasks])
+    drawn = bars_of_each(len(tasks))
+    runs = _runs(using, [task.pk for task in tasks], window, now, drawn, newest)
     until = {
         task.pk: min(now, _begin(runs[task.pk][drawn - 1]))
         for task in tasks
@@ -151,25 +152,33 @@ def timeline(
     undrawn = succeeded_stretches(using, until, window)
     rows: dict[str, list[Track]] = {}
     for task in tasks:
-        track = _track(task, runs[task.pk], window, now, usual.get(task.pk), in_full)
+        track = _track(task, runs[task.pk], window, now, in_full)
         track = replace(track, undrawn=undrawn.get(task.pk, ()))
         rows.setdefault(str(getattr(task, by) if by else task.pk), []).append(track)
     return [_joined(key, tracks) for key, tracks in rows.items()]
 
 
+def bars_of_each(number: int) -> int:
+    """Return how many runs of each of so many tasks are drawn one by one."""
+    return max(MIN_OF_EACH, min(MAX_OF_EACH, MAX_BARS // max(1, number)))
+
+
 def _runs(
-    using: str, pks: Sequence[int], window: Window, now: datetime, drawn: int
-) -> dict[int | None, list[Run]]:
+    using: str,
+    pks: Sequence[int],
+    window: Window,
+    now: datetime,
+    drawn: int,
+    newest: Mapping[int, list[Run]] | None,
+) -> dict[int, list[Run]]:
     """Return, by task, the newest runs of the window, and older ones that did not succeed."""
-    runs: dict[int | None, list[Run]] = {pk: [] for pk in pks}
-    if window.start >= now:
-        return runs
     before = None if window.end >= now else key_at(using, window.end)
-    for run in newest_runs(using, pks, drawn, before).defer("payload", "result", "error"):
-        runs[run.task_id].append(run)
+    if newest is None:
+        newest = newest_by_task(using, pks, drawn, before)
+    runs = {pk: newest[pk][:drawn] for pk in pks}
     crowded = [pk for pk in pks if _is_crowded(runs[pk], window, drawn)]
     for run in _in_trouble(using, crowded, window, before):
-        if run.pk < runs[run.task_id][drawn - 1].pk:
+        if run.task_id is not None and run.pk < runs[run.task_id][drawn - 1].pk:
             runs[run.task_id].append(run)
     return runs
 
@@ -188,25 +197,19 @@ def _in_trouble(
     keys = keys_of(ended, MAX_TROUBLE_RUNS, before)
     runs = Run.objects.using(using).filter(pk__in=keys, state__in=TROUBLE_STATES)
     runs = runs.filter(planned_at__gte=window.start).order_by("-pk")
-    return runs.defer("payload", "result", "error")
+    return runs.only(*DRAWN)
 
 
-def _track(
-    task: Task,
-    runs: list[Run],
-    window: Window,
-    now: datetime,
-    usual: timedelta | None,
-    in_full: bool,
-) -> Track:
+def _track(task: Task, runs: list[Run], window: Window, now: datetime, in_full: bool) -> Track:
     running = [run for run in runs if run.state == RunState.RUNNING]
+    takes = usual(runs)
     return Track(
         key=str(task.pk),
         label=task.label,
         tasks=[task],
         bars=_bars(runs, window, now, in_full),
-        upcoming=upcoming(task, window, now, usual, running),
-        usual=usual,
+        upcoming=upcoming(task, window, now, takes, running),
+        usual=takes,
     )
 
 
