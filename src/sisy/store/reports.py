@@ -20,6 +20,16 @@ NEWEST_OF_A_TASK = """
     ) AS newest_{number}
 """
 
+# No index has the runs that no schedule planned, so they are looked for among the newest ones.
+UNPLANNED_OF_A_TASK = """
+    SELECT task_id, started_at {{as_utc}} FROM (
+        SELECT id, task_id, due_at, state, started_at FROM sisy_run
+        WHERE task_id = %(task_{number})s ORDER BY id DESC LIMIT %(count)s
+    ) AS newest_{number}
+    WHERE due_at IS NULL AND state = 'succeeded'
+        AND started_at >= %(start)s AND started_at < %(end)s
+"""
+
 # One row for each task and slice, instead of one condition for each slice: Django needs longer to
 # put 96 conditions into SQL than the database needs to answer them. The index of the moments at
 # which a task was due leads to the runs of each slice.
@@ -171,6 +181,23 @@ def newest_keys(
     keys = {f"task_{number}": task for number, task in enumerate(tasks)}
     rows = Statement(" UNION ALL ".join(each)).rows(using, count=count, before=before, **keys)
     return [key for (key,) in rows]
+
+
+def succeeded_unplanned(
+    using: str, tasks: Collection[int], count: int, start: datetime, end: datetime
+) -> list[tuple[int, datetime]]:
+    """Return the task and the start of runs that succeeded, and that no schedule planned.
+
+    Args:
+        count: how many runs of each task are looked at, the newest ones.
+        start: when they have started, at the earliest.
+        end: the moment before which they have started.
+    """
+    each = [UNPLANNED_OF_A_TASK.format(number=number) for number in range(len(tasks))]
+    keys = {f"task_{number}": task for number, task in enumerate(tasks)}
+    statement = Statement(" UNION ALL ".join(each))
+    rows = statement.rows(using, count=count, start=start, end=end, **keys)
+    return [(task, moment_of(started_at)) for task, started_at in rows]
 
 
 def succeeded_in_slices(

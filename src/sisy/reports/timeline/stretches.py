@@ -2,21 +2,22 @@
 
 A window is divided into slices. For each of them, the database says whether a run of the task was
 due in it and succeeded. The index on task and due moment serves this query, so the cost depends
-only on the number of slices. A slice stays empty if the site was down or did not exist yet. Runs
-that no schedule planned are few, and are read one by one.
+only on the number of slices. A slice stays empty if the site was down or did not exist yet. Of
+tasks with empty slices, the newest runs that no schedule planned are read one by one.
 """
 
 from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 
-from sisy.models import Run, RunState
 from sisy.reports.timeline.window import Window
-from sisy.store.reports import succeeded_in_slices
+from sisy.store.reports import succeeded_in_slices, succeeded_unplanned
 
 SLICES = 48
 FEW = 25  # tasks; if there are more, the window has fewer slices
+MAX_LOOKED_AT = 10_000  # newest runs of all tasks together, to find those that were not planned
+MAX_OF_EACH = 1000  # of each task
 
 Stretch = tuple[float, float]
 """The start and the width of a stretch, in percent of the window's width."""
@@ -34,22 +35,29 @@ def succeeded_stretches(
         return {}
     number = SLICES if len(until) <= FEW else SLICES // 2
     edges = [window.start + window.span * n / number for n in range(number + 1)]
-    found = {*succeeded_in_slices(using, list(until), edges), *_by_hand(using, list(until), edges)}
+    found = succeeded_in_slices(using, list(until), edges)
+    gaps = {
+        pk
+        for pk, moment in until.items()
+        for n, start in enumerate(edges[:-1])
+        if start < moment and (pk, n) not in found
+    }
+    found |= _unplanned(using, gaps, edges)
     return {
         pk: _stretches([(pk, n) in found for n in range(number)], moment, edges, window)
         for pk, moment in until.items()
     }
 
 
-def _by_hand(using: str, tasks: Sequence[int], edges: Sequence[datetime]) -> set[tuple[int, int]]:
+def _unplanned(
+    using: str, tasks: Collection[int], edges: Sequence[datetime]
+) -> set[tuple[int, int]]:
     """Return each task and slice with a successful run that no schedule planned."""
-    well = Run.objects.using(using).filter(task__in=tasks, due_at=None, state=RunState.SUCCEEDED)
-    begun = well.filter(started_at__gte=edges[0], started_at__lt=edges[-1]).order_by()
-    return {
-        (task, bisect(edges, started_at) - 1)
-        for task, started_at in begun.values_list("task", "started_at").iterator()
-        if started_at is not None
-    }
+    if not tasks:
+        return set()
+    count = min(MAX_OF_EACH, MAX_LOOKED_AT // len(tasks))
+    started = succeeded_unplanned(using, tasks, count, edges[0], edges[-1])
+    return {(task, bisect(edges, started_at) - 1) for task, started_at in started}
 
 
 def _stretches(
