@@ -13,6 +13,7 @@ from sisy.heartbeat.entry_check import EntryCheck
 from sisy.heartbeat.tick import became_ready, first_ready, look, tick
 from sisy.lifecycle.release import release
 from sisy.models import Process, QueuedRun, Run, RunningRun, Task
+from sisy.reports.ledger import listed
 from sisy.worker.claim import claim, claim_one
 from sisy.worker.low_water import LowWaterMarks
 from tests.roles.steps import finish
@@ -23,6 +24,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 FINISHED = 40_000
 MAX_ROWS = 36_000  # rows that a statement reads: fewer than the ledger has, more than small tables
+
+MANY_TASKS = 3000
 
 LEDGERS = {"nothing queued": (0, 0), "many queued": (4000, 0), "many running": (200, 200)}
 """How many runs are queued, and how many are running."""
@@ -189,3 +192,12 @@ def test_no_statement_reads_the_whole_ledger(ledger):
         if above := reads.above(MAX_ROWS):
             found[name] = above
     assert not found, shown(found)
+
+
+def test_a_list_of_few_runs_does_not_read_the_keys_of_all_tasks():
+    path = "tests.app.jobs.noop"
+    Task.objects.bulk_create(Task(label=f"task {n}", target_path=path) for n in range(MANY_TASKS))
+    store(FINISHED)
+    with reading() as reads:
+        assert len(listed("default").order_by("-pk")[:12]) == 12
+    assert not (above := reads.above(MANY_TASKS)), shown({"list": above})

@@ -19,14 +19,15 @@ from sisy.records.small_tables import TroubledRun
 from sisy.reports.by_state import NewestRuns
 from sisy.reports.ledger import newest_runs
 from sisy.store.reports import key_at
-from sisy.store.run_queries import has_task
+from sisy.store.run_queries import has_task, known_task
 
 LATELY = timedelta(hours=24)
 MAX_GROUPS_SHOWN = 20
 MAX_DURATION_COUNTED = timedelta(hours=1)  # between a run's planning and its end
 
 # The task of a run of run_once() or django.tasks is deleted some time after its run.
-_OF_A_TASK = Q(has_task(Run)) & ~Q(origin__in=(Origin.ONCE, Origin.ENQUEUED))
+_ONE_SHOT = Q(origin__in=(Origin.ONCE, Origin.ENQUEUED))
+_OF_A_TASK = Q(has_task(Run)) & ~_ONE_SHOT
 
 Key = tuple[int | None, str]
 """The key of a task, or None and the path of a function."""
@@ -100,9 +101,11 @@ def _by_owner(runs: RunQuerySet) -> Any:
 
 
 def _keyed(runs: RunQuerySet) -> Any:
-    owner = Case(When(_OF_A_TASK, then=F("task_id")), default=None)
+    owner = Case(When(_ONE_SHOT, then=None), default=known_task(Run))
     path = Case(
-        When(_OF_A_TASK, then=Value("")), default=F("target_path"), output_field=CharField()
+        When(owner__isnull=True, then=F("target_path")),
+        default=Value(""),
+        output_field=CharField(),
     )
     return runs.order_by().annotate(owner=owner, path=path).values("owner", "path")
 

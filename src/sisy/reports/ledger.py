@@ -13,7 +13,7 @@ from sisy.records.choices import LIVE_STATES, TROUBLE_STATES
 from sisy.records.small_tables import planned_ahead
 from sisy.reports.by_state import NewestRuns, entries
 from sisy.store.reports import AFTER_ALL, newest_keys, newest_trouble
-from sisy.store.run_queries import has_task
+from sisy.store.run_queries import known_task
 
 PAGE_LIMIT = 50
 MAX_COUNTED = 10_000  # runs; if there are more, a count is only a lower bound
@@ -27,8 +27,8 @@ DRAWN = (
 
 
 def listed(using: str) -> RunQuerySet:
-    """Return all runs for a list, without long columns, and with ``task_exists``."""
-    runs: RunQuerySet = Run.objects.using(using).annotate(task_exists=has_task(Run))
+    """Return all runs for a list, without long columns, and with ``known_task``."""
+    runs: RunQuerySet = Run.objects.using(using).annotate(known_task=known_task(Run))
     return runs.defer("payload", "result", "error")
 
 

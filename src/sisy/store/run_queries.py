@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Self, cast
 
 from django.db import models, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 
 from sisy.records.choices import LIVE_STATES, RunState
 from sisy.records.run import R, RunRecord
@@ -48,8 +48,21 @@ def has_entry(model: type[models.Model]) -> Exists:
 
 def has_task(model: type[RunRecord]) -> Exists:
     """Return a condition for runs whose task exists."""
+    return Exists(_task(model))
+
+
+def known_task(model: type[RunRecord]) -> Subquery:
+    """Return the key of the task of a run as a column; None if the task was deleted.
+
+    PostgreSQL looks it up for each row that is returned. For `has_task` as a column, it would read
+    the keys of all tasks first.
+    """
+    return Subquery(_task(model).values("pk"))
+
+
+def _task(model: type[RunRecord]) -> Any:
     tasks: Any = model._meta.get_field("task").related_model
-    return Exists(tasks._base_manager.filter(pk=OuterRef("task_id")))
+    return tasks._base_manager.filter(pk=OuterRef("task_id"))
 
 
 class RunRows(models.QuerySet[R]):
