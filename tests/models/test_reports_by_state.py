@@ -217,7 +217,7 @@ def of_the_ledger(statements):
 
 REPORTS = {
     "live counts": (lambda: live_counts("default", NOON), 2),
-    "ended counts": (lambda: ended_counts("default", NOON, HOUR, DAY), 4),
+    "ended counts": (lambda: ended_counts("default", NOON, HOUR, DAY), 5),
     "queued": (lambda: find("default", RunSearch(states=("queued",)), most=50), 3),
     "failed": (lambda: find("default", RunSearch(states=("failed",)), most=50), 3),
     "succeeded": (lambda: find("default", RunSearch(states=("succeeded",)), most=50), 3),

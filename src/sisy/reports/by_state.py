@@ -6,7 +6,7 @@ The keys are read first, and are then part of the next statement. In one stateme
 may choose to read the ledger instead, from its newest run, until it has found enough.
 
 Successful runs have no entries. They make up most of the ledger, so a report about them reads only
-its newest `MAX_RUNS_WALKED` runs.
+the runs with its newest `MAX_RUNS_WALKED` keys.
 """
 
 from collections.abc import Collection
@@ -61,22 +61,20 @@ class NewestRuns:
 
     Attributes:
         runs: the runs.
-        planned_since: when the oldest of them was planned; None if there are no older ones.
+        older_planned_at: when the newest run before them was planned; None if there is none.
     """
 
     runs: RunQuerySet
-    planned_since: datetime | None
+    older_planned_at: datetime | None
 
     @classmethod
     def of(cls, using: str) -> Self:
-        """Return the newest `MAX_RUNS_WALKED` runs, or all if there are not more."""
+        """Return the runs with the newest `MAX_RUNS_WALKED` keys, or all if there are not more."""
         runs = Run.objects.using(using).order_by("-pk")
-        oldest = runs.values_list("pk", "planned_at")[
-            MAX_RUNS_WALKED - 1 : MAX_RUNS_WALKED
-        ].first()
-        if oldest is None:
-            return cls(runs=runs.order_by(), planned_since=None)
-        return cls(runs=runs.filter(pk__gte=oldest[0]).order_by(), planned_since=oldest[1])
+        # Not the key of the run that is so far back: to find it, all runs up to it would be read.
+        since = (runs.values_list("pk", flat=True).first() or 0) - MAX_RUNS_WALKED + 1
+        older = runs.filter(pk__lt=since).values_list("planned_at", flat=True).first()
+        return cls(runs=runs.filter(pk__gte=since).order_by(), older_planned_at=older)
 
     def ended_since(self, moment: datetime, most: int, **columns: Any) -> tuple[int, bool]:
         """Count runs that ended since a moment: return how many, and whether these are all.
@@ -93,4 +91,4 @@ class NewestRuns:
 
     def reach(self, moment: datetime) -> bool:
         """Return whether all runs that were planned since a moment are among these."""
-        return self.planned_since is None or self.planned_since < moment
+        return self.older_planned_at is None or self.older_planned_at < moment

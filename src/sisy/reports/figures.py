@@ -49,20 +49,17 @@ def _of_day(using: str, end: datetime) -> Figures | None:
     low, high = key_at(using, start), key_at(using, end)
     step = max(1, -(-(high - low) // MAX_RUNS_SAMPLED))
     runs = Run.objects.using(using).filter(pk__in=range(low, high, step))
-    columns = ("state", "due_at", "ready_at", "started_at", "finished_at", "attempt", "origin")
-    ended = [
-        run
-        for run in runs.only(*columns)
-        if run.duration is not None and run.state in (RunState.SUCCEEDED, *FAILED_STATES)
-    ]
-    if not ended:
+    ended = runs.filter(state__in=(RunState.SUCCEEDED, *FAILED_STATES), started_at__isnull=False)
+    rows = ended.values_list("ready_at", "started_at", "finished_at")
+    moments = [(ready, begun, done) for ready, begun, done in rows if begun and done]
+    if not moments:
         return None
     trouble = TroubledRun.objects.using(using).filter(finished_at__gte=start, finished_at__lt=end)
     trouble = trouble.filter(state__in=FAILED_STATES).order_by()
     failed = trouble[:MAX_FAILURES_COUNTED].count()
-    took = sorted(run.duration for run in ended if run.duration is not None)
-    late = sorted(run.lateness for run in ended if run.lateness is not None)
-    total = max(failed, len(ended) * step)
+    took = sorted(max(timedelta(0), done - begun) for _, begun, done in moments)
+    late = sorted(begun - ready for ready, begun, _ in moments)
+    total = max(failed, len(moments) * step)
     return Figures(
         success=100 * (total - failed) / total,
         failed=failed,
