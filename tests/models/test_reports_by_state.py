@@ -222,10 +222,10 @@ REPORTS = {
     "failed": (lambda: find("default", RunSearch(states=("failed",)), most=50), 3),
     "succeeded": (lambda: find("default", RunSearch(states=("succeeded",)), most=50), 3),
     "rates": (lambda: fleet.throughput("default", NOON), 3),
-    "queues": (lambda: queues("default", NOON), 5),
+    "queues": (lambda: queues("default", NOON), 8),
     "members": (lambda: fleet.members("default", NOON), 3),
     "failing": (lambda: errors.failing("default", NOON), 6),
-    "alerts": (lambda: find_alerts("default", NOON), 18),
+    "alerts": (lambda: find_alerts("default", NOON), 20),
     "health": (lambda: health("default", NOON, ["default"], MINUTE), 9),
 }
 

@@ -19,6 +19,7 @@ from sisy.dashboard.actions import runs
 from sisy.models import Run, RunState, Task
 from sisy.models.run import RunQuerySet
 from sisy.reports import by_state, disclosure, formatting
+from sisy.reports.queue_names import queues_of
 from sisy.store.reports import KEY_SLACK, key_at
 
 MAX_COUNTED = 10_000  # rows of a list
@@ -52,8 +53,8 @@ class QueueFilter(SimpleListFilter):
 
     # Reading the queues of all runs takes longer than showing the page.
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
-        tasks = Task.objects.using(router.db_for_write(Task)).order_by("queue")
-        return [(name, name) for name in tasks.values_list("queue", flat=True).distinct()]
+        tasks = Task.objects.using(router.db_for_write(Task))
+        return [(name, name) for name in queues_of(tasks)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
         return queryset.filter(queue=self.value()) if self.value() else queryset

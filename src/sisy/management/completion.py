@@ -10,6 +10,7 @@ from django.core.management import get_commands, load_command_class
 from django.db import DatabaseError, router
 
 from sisy.models import Alert, Process, Queue, Role, Task
+from sisy.reports.queue_names import queues_of
 from sisy.runtime.compat import actions_of
 from sisy.runtime.escaping import first_obeyed
 
@@ -94,8 +95,7 @@ def _labels(using: str, begin: str) -> Iterable[Any]:
 
 
 def _queues(using: str, begin: str) -> Iterable[Any]:
-    tasks = Task.objects.using(using).filter(queue__startswith=begin).order_by()
-    yield from tasks.values_list("queue", flat=True).distinct()[:MAX_NAMES]
+    yield from queues_of(Task.objects.using(using).filter(queue__startswith=begin))[:MAX_NAMES]
     yield from Queue.objects.using(using).values_list("name", flat=True)[:MAX_NAMES]
 
 

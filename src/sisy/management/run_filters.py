@@ -11,6 +11,7 @@ from django.utils import timezone
 from sisy.exceptions import did_you_mean
 from sisy.management import arguments, lookup
 from sisy.models import Origin, Process, RunState, Task
+from sisy.reports.queue_names import queues_of
 from sisy.reports.run_search import RunSearch, processes_named
 
 MAX_NAMES_COMPARED = 5000  # names that are compared for a suggestion
@@ -108,6 +109,6 @@ def suggestion(search: RunSearch, using: str) -> str:
         known = set(paths.distinct()[:MAX_NAMES_COMPARED])
         ends = {end for path in known for end in (path, path.rpartition(".")[2])}
         return did_you_mean(search.function, ends)
-    queues = set(Task.objects.using(using).order_by().values_list("queue", flat=True).distinct())
+    queues = queues_of(Task.objects.using(using))
     unknown = [name for name in search.queues if name not in queues]
     return did_you_mean(unknown[0], queues) if unknown else ""

@@ -56,6 +56,8 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
             # With db_index=True, PostgreSQL would maintain a second index for LIKE, and no query
             # would use it.
             models.Index(fields=["label"], name="sisy_task_label"),
+            # Tasks of the default queue, which are most, are not in it: see `queue_names`.
+            models.Index(fields=["queue"], name="sisy_task_queue", condition=~Q(queue="default")),
             models.Index(
                 fields=["paused_until"],
                 name="sisy_task_paused_until",

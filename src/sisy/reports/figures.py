@@ -15,7 +15,7 @@ from sisy.reports.durations import percentile
 from sisy.store.reports import key_at
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
-MAX_RUNS_SAMPLED = 500  # of each day
+MAX_RUNS_SAMPLED = 300  # of each day
 MAX_FAILURES_COUNTED = 10_000  # of each day
 
 

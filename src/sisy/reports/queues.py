@@ -11,6 +11,7 @@ from django.db.models import Count
 from sisy.models import Process, Queue, Task
 from sisy.records.small_tables import QueuedRun, planned_ahead
 from sisy.reports.by_state import NewestRuns, running_runs
+from sisy.reports.queue_names import queues_of
 
 MAX_QUEUED_COUNTED = 10_000  # the runs that have been queued longest
 
@@ -47,8 +48,7 @@ def queues(using: str, now: datetime) -> list[QueueStats]:
     def at(name: str) -> QueueStats:
         return seen.setdefault(name, QueueStats(name=name))
 
-    named = Task.objects.using(using).native().order_by()
-    for name in named.values_list("queue", flat=True).distinct():
+    for name in queues_of(Task.objects.using(using).native()):
         at(name)
     for queue in Queue.objects.using(using):
         at(queue.name).paused_at = queue.paused_at

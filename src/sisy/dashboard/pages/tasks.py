@@ -12,6 +12,7 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
 from sisy.dashboard.parameters import of_filter
 from sisy.models import Alert, Task, TaskState
+from sisy.reports.queue_names import queues_of
 from sisy.reports.squares import LatestRuns, latest_runs
 from sisy.reports.task_groups import TaskGroup, open_alerts
 from sisy.reports.tasks import NEEDS_ATTENTION, TaskFilter, find, place_of
@@ -58,11 +59,11 @@ class TasksPage(Page):
 
     def context(self, page_request: PageRequest) -> dict[str, Any]:
         filters = TaskFilter.of(page_request.asked)
-        queues = Task.objects.using(page_request.using).order_by().values_list("queue", flat=True)
+        queues = queues_of(Task.objects.using(page_request.using))
         return {
             "filters": filters,
             "states": [*TaskState.choices, (NEEDS_ATTENTION, _("needs attention"))],
-            "queues": sorted(queues.distinct()[:MAX_QUEUES_OFFERED]),
+            "queues": queues[:MAX_QUEUES_OFFERED],
             "sorts": [
                 ("label", _("label")),
                 ("next_run", _("next run")),

@@ -13,12 +13,12 @@ from sisy.models import Process, Task
 from sisy.records.small_tables import QueuedRun, RunningRun
 from sisy.reports.alerts.alert import Alert, Kind, Severity, Thresholds
 from sisy.reports.errors import first_of
+from sisy.reports.queue_names import queues_of
 
 
 def needed_queues(using: str) -> list[str]:
     """Return the queues of all active tasks whose runs Sisy's own workers execute."""
-    tasks = Task.objects.using(using).active().native().order_by()
-    return sorted(tasks.values_list("queue", flat=True).distinct())
+    return queues_of(Task.objects.using(using).active().native())
 
 
 def heartbeat_alerts(fleet: Fleet) -> Iterator[Alert]:
