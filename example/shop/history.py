@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db.models import OuterRef, Subquery
 
-from shop import outside
+from shop import midnight, outside
 from sisy.alerting.judge import Judge
 from sisy.models import (
     Attempt,
@@ -64,18 +64,26 @@ class History:
         Task.objects.update(created_at=self._now - SPAN)
         self._change_the_import()
         runs = [run for task in Task.objects.all() for run in self._runs_of(task)]
-        self._let_invoices_wait(runs)
+        midnight.let_invoices_wait(runs, SLOTS)
         runs.sort(key=attrgetter("planned_at"))
-        for moment in self._moments_of_alerts():
-            past = Run.objects.bulk_create([run for run in runs if run.planned_at < moment])
-            Attempt.objects.bulk_create([first_attempt(run) for run in past if run.attempt > 1])
-            RunOutput.objects.bulk_create(
-                [output_of(run) for run in past if run.label == IMPORT and run.started_at]
-            )
-            runs = [run for run in runs if run.planned_at >= moment]
-            Judge("default").go_on(moment, may_judge=True)
+        stored: list[Run] = []
+        for watch in self._watches(runs):
+            judge = Judge("default")
+            for moment in watch:
+                stored += self._store_until(moment, runs[len(stored) :])
+                with midnight.as_it_was(stored, moment):
+                    judge.go_on(moment, may_judge=True)
         of_task = Run.objects.filter(task=OuterRef("pk")).order_by("-due_at")
         Task.objects.update(last_run=Subquery(of_task.values("due_at")[:1]))
+
+    def _store_until(self, moment: datetime, runs: list[Run]) -> list[Run]:
+        """Store and return the runs that were planned before a moment."""
+        past = Run.objects.bulk_create([run for run in runs if run.planned_at < moment])
+        Attempt.objects.bulk_create([first_attempt(run) for run in past if run.attempt > 1])
+        RunOutput.objects.bulk_create(
+            [output_of(run) for run in past if run.label == IMPORT and run.started_at]
+        )
+        return past
 
     def _change_the_import(self) -> None:
         """Store who has changed the import of prices: a person, and then the deploy."""
@@ -167,28 +175,17 @@ class History:
             "error_class": f"builtins.{name}",
         }
 
-    def _let_invoices_wait(self, runs: list[Run]) -> None:
-        """All invoices are due at midnight, so most of them wait for a slot."""
-        free_at = [timedelta(0)] * SLOTS
-        midnight = None
-        for run in sorted(runs, key=attrgetter("due_at")):
-            if not run.label.startswith("invoices") or run.started_at is None:
-                continue
-            if run.due_at != midnight:
-                midnight, free_at = run.due_at, [timedelta(0)] * SLOTS
-            took = (run.finished_at - run.started_at) * 5  # all at once, each takes longer
-            slot = free_at.index(min(free_at))
-            run.started_at += free_at[slot]
-            run.finished_at = run.started_at + took
-            free_at[slot] += took
-
-    def _moments_of_alerts(self) -> list[datetime]:
-        """Return when alerts open, when people are told, and when most of them close."""
-        minutes = timedelta(minutes=1)
-        end = self.outage[1]
-        changes = [self.deployed + 11 * minutes, end + minutes, end + 40 * minutes]
-        told = [moment + minutes for moment in changes]
-        return [*sorted(m for m in (*changes, *told) if m < self._now), self._now]
+    def _watches(self, runs: list[Run]) -> list[list[datetime]]:
+        """Return when a heartbeat judged: alerts open, people are told, and most alerts close."""
+        minute, deployed, end = timedelta(minutes=1), self.deployed, self.outage[1]
+        watches = [
+            [deployed + 11 * minute, deployed + 12 * minute, deployed + 13 * minute],
+            [end + minute, end + 2 * minute],
+            [end + 40 * minute, end + 41 * minute],
+            *midnight.watches(runs),
+        ]
+        past = [[moment for moment in watch if moment < self._now] for watch in sorted(watches)]
+        return [*past, [self._now]]
 
 
 def last(now: datetime, hour: int, minute: int) -> datetime:
