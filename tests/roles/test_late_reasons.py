@@ -196,3 +196,18 @@ def test_the_status_shows_many_late_runs_as_one_problem(site):
     status = said("sisy_status")
     assert status.count(FULL) == 1
     assert "Affects queue default, invoices " in status
+
+
+def test_the_morning_after_shows_how_long_runs_waited_and_why(site):
+    pile_up(site, 30)
+    site.later(335)
+    for run in claim(site.worker, ["default"], 30, site.now):
+        site.finish(run)
+    site.later(90)
+    assert site.open_kinds() == []
+    site.asleep(8 * HOUR)
+    [over] = [alert for alert in find_alerts("default", site.now) if alert.is_over]
+    assert over.why.startswith("26 runs due at ")
+    assert over.why.endswith(f" waited up to 5 min 35 s to start. The alert said: {FULL}.")
+    site.asleep(17 * HOUR)
+    assert not any(alert.is_over for alert in find_alerts("default", site.now))

@@ -15,6 +15,7 @@ from sisy.management.table import Look
 from sisy.management.verbs import VerbCommand, add_by, add_number, who
 from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
+from sisy.reports.alerts.recovered import DAY, MAX_CLOSED_READ, closed_since, recovered_alerts
 
 MAX_HOURS = 24 * 366
 
@@ -63,6 +64,23 @@ class AlertVerbs(VerbCommand):
         self.answer(rows, otherwise="No open alerts." if not all else "No alerts yet.")
         if rows:
             self.say("To see why, and what to do: manage.py sisy_alerts show ID")
+        if not all:
+            self._say_what_is_over()
+
+    def _say_what_is_over(self) -> None:
+        """Say how many alerts were closed lately, and which delays will be back."""
+        if closed := closed_since(self.using, self.now - DAY):
+            number = f"{closed}+" if closed == MAX_CLOSED_READ else str(closed)
+            words = ngettext(
+                "%s alert was closed in the last 24 hours. To list it, too: "
+                "manage.py sisy_alerts list --all",
+                "%s alerts were closed in the last 24 hours. To list them, too: "
+                "manage.py sisy_alerts list --all",
+                closed,
+            )
+            self.say(words % number)
+        for alert in recovered_alerts(self.using, self.now) if closed else ():
+            self.say(f"{alert.why} {alert.fix}")
 
     def do_show(self, *, alert: int, **options: Any) -> None:
         [found] = self._named([alert])

@@ -84,6 +84,8 @@ def _in_words(group: AlertGroup) -> tuple[str, str]:
     """Return the severity of alerts with one cause, and what is wrong since when."""
     what = f"{group.what}: " if group.what else ""
     since = f" Since {shown(group.since)}." if group.since else ""
+    if group.lead.is_over:
+        since = f" {group.fix}"
     affects = f" Affects {group.affects}." if len(group.alerts) > 1 else ""
     name = f"{group.severity} {group.lead.record.pk if group.lead.record else ''}".strip()
     return Look(name, SEVERITIES.get(group.severity, "")), f"{what}{group.why}{since}{affects}"

@@ -1,10 +1,10 @@
 """The alerts: each problem in words, and the threshold above which it counts as a problem.
 
 `find_alerts` returns the list that the overview and ``sisy_status`` show: the alerts of which
-people are told (`recorded`), and the problems that are found in each request. ``sisy_health``
-calls the same functions with thresholds of its own (`health`). The alerts about the schedules and
-functions of stored tasks are too slow for pages that refresh, so ``manage.py check`` shows them
-instead (`definitions`).
+people are told (`recorded`), the delays of the last 24 hours (`recovered`), and the problems that
+are found in each request. ``sisy_health`` calls the same functions with thresholds of its own
+(`health`). The alerts about the schedules and functions of stored tasks are too slow for pages
+that refresh, so ``manage.py check`` shows them instead (`definitions`).
 
 Each kind of alert takes a bounded number of statements, however many tasks and runs there are. At
 most `MAX_GROUPS_SHOWN` alerts of a kind are listed; a last row says how many more there are.
@@ -23,6 +23,7 @@ from sisy.reports.alerts.processes import (
     worker_alerts,
 )
 from sisy.reports.alerts.recorded import recorded_alerts, without_recorded
+from sisy.reports.alerts.recovered import recovered_alerts
 from sisy.reports.alerts.streaks import with_latest_runs
 from sisy.reports.alerts.tasks import broken_alerts, failed_alerts, late_alerts, missed_alerts
 from sisy.reports.errors import MAX_GROUPS_SHOWN
@@ -50,7 +51,9 @@ def open_alerts(using: str, **about: int) -> list[Alert]:
 def find_alerts(
     using: str, now: datetime, thresholds: Thresholds = DEFAULT, *, in_full: bool = False
 ) -> list[Alert]:
-    """Return all alerts, the most severe first. No problem is listed twice.
+    """Return all alerts, the most severe first, and at last the delays of the last 24 hours.
+
+    No problem is listed twice.
 
     Args:
         in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
@@ -69,5 +72,6 @@ def find_alerts(
     recorded = list(recorded_alerts(using))
     others = without_recorded((alert for kind in kinds for alert in kind), recorded)
     ranks = {severity: rank for rank, severity in enumerate(Severity)}
-    alerts = with_gaps(using, with_latest_runs(using, [*recorded, *others]))
+    found = [*recorded, *others, *recovered_alerts(using, now)]
+    alerts = with_gaps(using, with_latest_runs(using, found))
     return sorted(alerts, key=lambda alert: ranks[alert.severity])

@@ -41,7 +41,7 @@ class Alert:
     """The fix, if ``why`` does not name it."""
     since: datetime | None = None
     until: datetime | None = None
-    """The last of the occurrences that were missed; None for other problems."""
+    """The last of the occurrences that were missed, or the end of a delay; otherwise None."""
     threshold: timedelta | None = None
     """The time that it may last before it is an alert; None if it is an alert at once."""
     badge: str = ""
@@ -58,6 +58,10 @@ class Alert:
     """The number of problems that the row represents."""
     is_flapping: bool = False
     """True if the task fails and recovers again and again."""
+    is_over: bool = False
+    """True if it is a delay of the last 24 hours that is over."""
+    again_at: datetime | None = None
+    """When the tasks of such a delay are due together again; None if they are not."""
 
     @property
     def is_about_site(self) -> bool:

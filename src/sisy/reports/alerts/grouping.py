@@ -68,7 +68,7 @@ class AlertGroup:
 
     @property
     def until(self) -> datetime | None:
-        """The last of the occurrences that were missed; None for other problems."""
+        """The last of the occurrences that were missed, or the end of a delay; otherwise None."""
         return max((alert.until for alert in self.alerts if alert.until), default=None)
 
     @property
@@ -145,7 +145,7 @@ class AlertGroup:
 
 def grouped(alerts: Sequence[Alert]) -> list[AlertGroup]:
     """Return the alerts by cause, in the order of the first alert of each."""
-    causes = [alert for alert in alerts if alert.kind in CONSEQUENCES]
+    causes = [alert for alert in alerts if alert.kind in CONSEQUENCES and not alert.is_over]
     groups: dict[str, list[Alert]] = {}
     for alert in _causes_first(alerts):
         cause = next((each for each in causes if _is_consequence(alert, each)), alert)
@@ -166,7 +166,7 @@ def _causes_first(alerts: Iterable[Alert]) -> Iterator[Alert]:
 
 
 def _is_consequence(alert: Alert, cause: Alert) -> bool:
-    if alert.kind not in CONSEQUENCES[cause.kind]:
+    if alert.kind not in CONSEQUENCES[cause.kind] or alert.is_over:
         return False
     # A recorded alert is about one heartbeat that died: another one may still be running.
     if cause.kind == Kind.NO_HEARTBEAT:
@@ -186,6 +186,10 @@ def _gives_same_reason(cause: Alert, alert: Alert) -> bool:
 def _key(alert: Alert) -> str:
     if alert.kind == Kind.NO_HEARTBEAT:
         return str(alert.kind)
+    if alert.is_over:
+        # Each delay is a row of its own, though their texts differ in numbers only.
+        moment = f"{alert.since:%Y%m%d%H%M%S}" if alert.since else "more"
+        return "-".join(("over", alert.kind, moment, *alert.queues))
     if alert.is_about_site:
         about = ",".join(alert.queues)
     elif alert.task is None and not alert.path:

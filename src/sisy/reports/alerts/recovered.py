@@ -1,0 +1,188 @@
+"""The delays of the last 24 hours that are over, as their alerts recorded them.
+
+A pile of runs at midnight is gone in the morning, and so are its alerts. It will be back the next
+night, so people must see that it was there.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import TypeVar
+
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+
+from sisy.models import Alert as AlertRecord
+from sisy.models import Run, Task
+from sisy.reports.alerts.alert import Alert, Kind, Severity
+from sisy.runtime.durations import in_zone, rounded_text
+
+KINDS = (Kind.LATE, Kind.QUEUED)
+COLUMNS = ("kind", "queue", "run_id", "why", "since", "closed_at")
+DAY = timedelta(days=1)
+MAX_CLOSED_READ = 500  # alerts that were closed last
+MAX_DELAYS_SHOWN = 3  # those that were longest
+MAX_DUE_COUNTED = 10_000  # tasks that are due together again
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delay:
+    """Runs of a queue that were due at the same second, and did not start in time.
+
+    Attributes:
+        number: how many runs had an alert; 0 if only their queue had one.
+        waited: the longest time that one of them waited, or for which the queue was delayed.
+        cause: the cause that an alert named; empty if none did.
+        again_at: when most of their tasks are due next; None if each is due at another moment.
+    """
+
+    queue: str
+    due: datetime
+    number: int
+    waited: timedelta
+    cause: str
+    again_at: datetime | None
+
+
+def closed_since(using: str, since: datetime) -> int:
+    """Return how many alerts were closed since a moment, at most `MAX_CLOSED_READ`."""
+    closed = AlertRecord.objects.using(using).filter(closed_at__gte=since)
+    return len(closed.order_by("-closed_at").values_list("pk")[:MAX_CLOSED_READ])
+
+
+def recovered_alerts(using: str, now: datetime) -> Iterator[Alert]:
+    """Yield the delays of the last 24 hours that are over, the longest first."""
+    delays = past_delays(using, now)
+    for delay in delays[:MAX_DELAYS_SHOWN]:
+        yield Alert(
+            kind=Kind.LATE if delay.number else Kind.QUEUED,
+            severity=Severity.INFO,
+            why=in_words(delay),
+            fix=_fix(using, delay),
+            since=delay.due,
+            until=delay.due + delay.waited,
+            queues=(delay.queue,),
+            is_over=True,
+            again_at=delay.again_at,
+        )
+    if more := len(delays[MAX_DELAYS_SHOWN:]):
+        words = ngettext(
+            "Runs were delayed at %d more moment in the last 24 hours.",
+            "Runs were delayed at %d more moments in the last 24 hours.",
+            more,
+        )
+        yield Alert(
+            kind=Kind.LATE,
+            severity=Severity.INFO,
+            why=words % more,
+            fix=gettext("Run 'manage.py sisy_alerts list --all' to see all of them."),
+            number=more,
+            is_over=True,
+        )
+
+
+def past_delays(using: str, now: datetime) -> list[Delay]:
+    """Return the delays whose alerts were closed in the last 24 hours, the longest first.
+
+    A queue that is delayed now is left out: its open alerts say that.
+    """
+    closed = AlertRecord.objects.using(using).filter(closed_at__gte=now - DAY)
+    # Without a condition for the kind, so that the index of this order bounds what is read.
+    read = closed.only(*COLUMNS).order_by("-closed_at")[:MAX_CLOSED_READ]
+    records = [record for record in read if record.kind in KINDS]
+    if not records:
+        return []
+    lasting = AlertRecord.objects.using(using).open().filter(kind__in=KINDS)
+    queues = set(lasting.order_by().values_list("queue", flat=True))
+    known = Run.objects.using(using).only("due_at", "ready_at", "started_at", "task_id")
+    runs = known.in_bulk([record.run_id for record in records if record.run_id is not None])
+    together: dict[tuple[str, datetime], list[AlertRecord]] = defaultdict(list)
+    for record in records:
+        run = runs.get(record.run_id or 0)
+        if run is not None and record.queue not in queues:
+            due = (run.due_at or run.ready_at).replace(microsecond=0)
+            together[record.queue, due].append(record)
+    tasks = [run.task_id for run in runs.values() if run.task_id is not None]
+    next_of = dict(Task.objects.using(using).filter(pk__in=tasks).values_list("pk", "next_run"))
+    found = [
+        _delay(queue, due, several, runs, next_of) for (queue, due), several in together.items()
+    ]
+    # A task that was late alone made no pile. Its page shows that it was late.
+    delays = [each for each in found if each.number != 1 and each.waited]
+    return sorted(delays, key=attrgetter("waited"), reverse=True)
+
+
+def _delay(
+    queue: str,
+    due: datetime,
+    records: Sequence[AlertRecord],
+    runs: Mapping[int, Run],
+    next_of: Mapping[int, datetime | None],
+) -> Delay:
+    """Return the delay that several alerts of a queue recorded."""
+    late = [record for record in records if record.kind == Kind.LATE]
+    of_alerts = [runs[record.run_id] for record in late or records if record.run_id is not None]
+    waited = [run.lateness for run in of_alerts] if late else [records[0].lasted(due)]
+    again = (next_of.get(run.task_id) for run in of_alerts if run.task_id is not None)
+    return Delay(
+        queue=queue,
+        due=due,
+        number=len(late),
+        waited=max(filter(None, waited), default=timedelta(0)),
+        cause=_most_common(map(_cause_of, late or records)) or "",
+        again_at=_most_common(filter(None, again)),
+    )
+
+
+def in_words(delay: Delay) -> str:
+    """Return what a delay was, in one or two sentences."""
+    words = gettext("The queue '%(queue)s' was delayed for %(waited)s, by runs due at %(due)s.")
+    if delay.number:
+        words = ngettext(
+            "%(number)d run due at %(due)s waited %(waited)s to start.",
+            "%(number)d runs due at %(due)s waited up to %(waited)s to start.",
+            delay.number,
+        )
+    cause = gettext(" The alert said: %s") % delay.cause if delay.cause else ""
+    named = {
+        "number": delay.number,
+        "queue": delay.queue,
+        "due": in_zone(delay.due, timezone.get_current_timezone()),
+        "waited": rounded_text(delay.waited),
+    }
+    return f"{words % named}{cause}"
+
+
+def _fix(using: str, delay: Delay) -> str:
+    if delay.again_at is None:
+        return gettext("The tasks are not due at the same moment any more.")
+    due = Task.objects.using(using).active().filter(next_run=delay.again_at, queue=delay.queue)
+    number = len(due.order_by().values_list("pk")[:MAX_DUE_COUNTED])
+    words = ngettext(
+        "%(number)d task of this queue is due again at %(again)s. If no slot is free then, start "
+        "more workers.",
+        "%(number)d tasks of this queue are due again at %(again)s. If no slot is free then, "
+        "spread their schedules, by 'h' or the field 'spread', or start more workers.",
+        number,
+    )
+    again = in_zone(delay.again_at, timezone.get_current_timezone())
+    return words % {"number": number, "again": again}
+
+
+def _cause_of(record: AlertRecord) -> str:
+    """Return the cause that an alert named; that of a queue begins with how many runs it had."""
+    _, _, details = record.why.partition(". ")
+    return details if record.kind == Kind.QUEUED and details else record.why.partition(": ")[2]
+
+
+def _most_common(values: Iterable[T]) -> T | None:
+    """Return the value that several have in common, or the only one; otherwise None."""
+    counted = Counter(values)
+    for value, number in counted.most_common(1):
+        if number > 1 or len(counted) == 1:
+            return value
+    return None

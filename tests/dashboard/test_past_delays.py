@@ -1,0 +1,190 @@
+"""Piles of runs of the last 24 hours are shown once their alerts are over: they will be back."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from sisy.models import Alert, Run, RunState, Task, task_with_callable
+from sisy.records.problems import Kind
+from sisy.reports.alerts import find_alerts
+from sisy.reports.alerts.grouping import grouped, in_words
+from sisy.reports.alerts.recovered import MAX_CLOSED_READ, past_delays, recovered_alerts
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of
+from tests.app import jobs
+from tests.commands.calling import said, told
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+MIDNIGHT = NOON - 12 * HOUR
+FULL = "all 4 worker slots for the queue 'default' are in use"
+AGAIN = "tasks of this queue are due again at 2026-05-06 00:00:00 UTC."
+
+
+def tasks_of(number, schedule="0 0 * * *", **fields):
+    tasks = [
+        task_with_callable(jobs.noop, label=f"invoice {n}", schedule=schedule, **fields)
+        for n in range(number)
+    ]
+    return Task.objects.bulk_create(tasks)
+
+
+def delayed(tasks, due=MIDNIGHT, kind=Kind.LATE, closed=NOON - 11 * HOUR, **columns):
+    """Store runs that were due together and waited for longer and longer, and their alerts."""
+    runs = Run.objects.bulk_create(
+        task.new_run(
+            now=due,
+            due_at=due,
+            state=RunState.SUCCEEDED,
+            started_at=due + (6 * MINUTE + number * SECOND),
+            finished_at=due + HOUR,
+        )
+        for number, task in enumerate(tasks)
+    )
+    known = {
+        "queue": "default",
+        "why": f"A run has been queued for 6 min, but should start within 5 min: {FULL}.",
+    }
+    Alert.objects.bulk_create(
+        Alert(
+            kind=kind,
+            subject=f"task:{run.task_id}",
+            task_id=run.task_id,
+            run_id=run.pk,
+            since=due + 5 * MINUTE,
+            opened_at=due + 5 * MINUTE,
+            closed_at=closed,
+            label=run.label,
+            **{**known, **columns},
+        )
+        for run in runs
+    )
+
+
+def shown():
+    return [alert for alert in find_alerts("default", NOON) if alert.is_over]
+
+
+def test_a_pile_is_one_row_that_says_how_long_runs_waited_and_when_it_is_back():
+    delayed(tasks_of(30))
+    [alert] = shown()
+    assert alert.why == (
+        f"30 runs due at 2026-05-05 00:00:00 UTC waited up to 6 min 29 s to start. The alert "
+        f"said: {FULL}."
+    )
+    assert alert.fix.startswith(f"30 {AGAIN} If no slot is free then, spread")
+    assert alert.again_at == MIDNIGHT + DAY
+
+
+def test_all_tasks_that_are_due_again_count_though_some_were_not_late():
+    tasks = tasks_of(30)
+    delayed(tasks[:20])
+    [alert] = shown()
+    assert alert.why.startswith("20 runs due at ")
+    assert alert.fix.startswith(f"30 {AGAIN}")
+
+
+def test_a_pile_is_no_problem_and_the_overview_leads_to_its_tasks():
+    delayed(tasks_of(3))
+    groups = grouped(find_alerts("default", NOON))
+    over = [group for group in groups if group.lead.is_over]
+    assert len(over) == 1
+    assert in_words(over, NOON) == ""
+    response = browser_of("view_task", "view_run").get("/sisy/?parts=alerts")
+    page = text_of(response)
+    assert "recovered" in page
+    assert "3 runs due at 2026-05-05 00:00:00 UTC" in page
+    link = "/sisy/load/peak/?at=2026-05-06T00%3A00%3A00%2B00%3A00"
+    assert link in response.content.decode()
+
+
+def test_commands_say_what_was_delayed():
+    delayed(tasks_of(3))
+    assert f"3 {AGAIN}" in said("sisy_status")
+    listed = said("sisy_alerts list")
+    assert "No open alerts." in listed
+    assert "3 alerts were closed in the last 24 hours." in listed
+    assert "3 runs due at 2026-05-05 00:00:00 UTC waited" in listed
+    assert told("sisy_alerts list") == []
+    assert "closed in the last 24 hours" not in said("sisy_alerts list --all")
+
+
+def test_tasks_that_were_spread_since_are_not_due_together_again():
+    tasks = tasks_of(3)
+    delayed(tasks)
+    for number, task in enumerate(tasks):
+        Task.objects.filter(pk=task.pk).update(next_run=MIDNIGHT + DAY + number * MINUTE)
+    [alert] = shown()
+    assert alert.again_at is None
+    assert alert.fix == "The tasks are not due at the same moment any more."
+    assert "Spread…" not in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+
+
+def test_what_was_over_a_day_ago_is_not_shown():
+    delayed(tasks_of(3), closed=NOON - DAY - SECOND)
+    assert shown() == []
+
+
+def test_one_task_that_was_late_alone_is_not_shown():
+    delayed(tasks_of(1))
+    assert shown() == []
+
+
+def test_a_queue_that_is_delayed_now_is_not_said_to_have_recovered():
+    delayed(tasks_of(3))
+    Alert.objects.create(
+        kind=Kind.QUEUED,
+        subject="queue:default",
+        open_key="queued:queue:default",
+        queue="default",
+        since=NOON,
+        opened_at=NOON,
+    )
+    assert shown() == []
+
+
+def test_a_delayed_queue_without_late_tasks_is_shown_too():
+    crowd = f"29 other runs have been queued since the same moment: {FULL}."
+    why = f"The oldest run of the queue 'default' has been waiting for 5 min. {crowd}"
+    delayed(tasks_of(1), kind=Kind.QUEUED, why=why, closed=MIDNIGHT + 12 * MINUTE)
+    [alert] = shown()
+    assert alert.why == (
+        "The queue 'default' was delayed for 7 min, by runs due at 2026-05-05 00:00:00 UTC. The "
+        f"alert said: {crowd}"
+    )
+    assert alert.again_at == MIDNIGHT + DAY
+
+
+def test_each_moment_is_a_row_and_the_longest_are_shown():
+    tasks = tasks_of(2)
+    for hour in range(5):
+        delayed(tasks, due=MIDNIGHT + hour * HOUR)
+    rows = grouped(shown())
+    assert [row.number for row in rows] == [1, 1, 1, 2]
+    assert rows[-1].why == "Runs were delayed at 2 more moments in the last 24 hours."
+
+
+def test_only_the_alerts_that_were_closed_last_are_read():
+    def statements():
+        with CaptureQueriesContext(connection) as queries:
+            list(recovered_alerts("default", NOON))
+        return len(queries)
+
+    tasks = tasks_of(MAX_CLOSED_READ + 100)
+    delayed(tasks[:10])
+    few = statements()
+    delayed(tasks, due=MIDNIGHT + HOUR)
+    assert statements() <= few + 1
+    assert few <= 5
+    assert sum(delay.number for delay in past_delays("default", NOON)) <= MAX_CLOSED_READ
+
+
+def test_runs_and_tasks_that_were_deleted_are_no_obstacle():
+    tasks = tasks_of(3)
+    delayed(tasks)
+    Task._base_manager.filter(pk__in=[task.pk for task in tasks]).delete()
+    [alert] = shown()
+    assert alert.again_at is None
+    Run.objects.all().delete()
+    assert shown() == []
