@@ -41,6 +41,18 @@ def test_input_and_selection_survive_live_updates(look, address):
         assert window.evaluate("document.activeElement.className") == "sisy-scroll"
 
 
+def test_a_refresh_of_a_search_says_how_many_runs_the_page_has_looked_at(look, address):
+    yearly(jobs.noop, label="looked for").run_now()
+    with look(address) as window:
+        window.goto(f"{address}/sisy/runs/?text=nothing")
+        shown = window.locator("[data-sisy-carry]").get_attribute("data-sisy-carry")
+        assert shown.startswith("looked=")
+        with window.expect_request(lambda request: "parts=" in request.url) as asked:
+            pass
+        assert shown in asked.value.url.split("?")[1].split("&")
+        assert "text=nothing" in asked.value.url
+
+
 def test_a_page_reports_a_lost_connection_and_recovers(look, address, accepted):
     accepted.append("503")
     with look(address) as window:

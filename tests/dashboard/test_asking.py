@@ -55,6 +55,7 @@ KNOWN = {
     ("runs", "text"): ("KeyError",),
     ("runs", "sort"): ("newest", "duration", "delay"),
     ("runs", "before"): ("7",),
+    ("runs", "looked"): ("500",),
     ("peak", "at"): ("2026-05-06T00:00:00+00:00", "2026-05-06T00:00:00 02:00"),
     ("peak", "minutes"): ("0", "15", "60"),
     ("peak", "way"): ("h", "15", "60"),

@@ -137,6 +137,26 @@ def test_a_search_stops_when_its_time_is_over(monkeypatch):
     assert (part.looked_at, part.is_cut_short) == (4, True)
 
 
+def test_a_search_that_is_repeated_looks_as_far_as_before_in_any_time(monkeypatch):
+    monkeypatch.setattr(walk, "BATCH", 2)
+    monkeypatch.setattr(walk, "MAX_LOOKED_AT", 8)
+    monkeypatch.setattr(walk.clock, "steady", lambda: next(seconds))
+    rare = ended(queue="rare")
+    for _ in range(5):
+        ended()
+    search = RunSearch(queues=("rare",))
+    seconds = count(0, 0.05)
+    first = find("default", search, most=5)
+    assert [run.pk for run in first.runs] == [rare]
+    seconds = count(0, 0.15)  # the database is slower
+    assert find("default", search, most=5).runs == []
+    again = find("default", search, most=5, least=first.looked_at)
+    assert [run.pk for run in again.runs] == [rare]
+    for _ in range(5):
+        ended()
+    assert find("default", search, most=5, least=10**9).looked_at == 8
+
+
 def test_a_backlog_that_is_too_long_is_walked_by_key(monkeypatch):
     monkeypatch.setattr(run_search, "MAX_LOOKED_AT", 2)
     task = scheduled(overlap="allow")

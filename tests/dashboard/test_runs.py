@@ -1,6 +1,7 @@
 """The page of a run, and the ledger."""
 
 import re
+from itertools import count
 from urllib.parse import urlencode
 
 import pytest
@@ -166,6 +167,23 @@ def test_searches_without_an_index_cover_the_newest_runs(monkeypatch):
     assert "Looked at 2 runs, back to 2026-05-05 12:00:00. Look further back" in text_of(page)
     assert listed(search="a", before=runs[1].pk) == [runs[0].pk]
     assert listed() == [run.pk for run in reversed(runs[1:])]
+
+
+def test_a_refresh_of_a_search_finds_what_the_page_has_shown(monkeypatch):
+    monkeypatch.setattr(walk, "BATCH", 2)
+    found = scheduled(label="a").run_now()
+    for _ in range(4):
+        scheduled(label="b").run_now()
+    address = "/sisy/runs/?search=a"
+    client = browser_of("view_task")
+    [carried] = re.findall(r'data-sisy-carry="(.*?)"', client.get(address).content.decode())
+    assert carried == "looked=5"
+    seconds = count(0, 0.15)  # the database is slower when the page refreshes
+    monkeypatch.setattr(walk.clock, "steady", lambda: next(seconds))
+    assert f"#{found.pk}" not in text_of(client.get(f"{address}&parts=list"))
+    again = text_of(client.get(f"{address}&parts=list&{carried}"))
+    assert f"#{found.pk}" in again
+    assert "Unknown URL parameter" not in text_of(client.get(f"{address}&{carried}"))
 
 
 def test_the_ledger_is_paginated():

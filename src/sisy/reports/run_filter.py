@@ -100,12 +100,18 @@ def moment_in_text(text: str, zone: tzinfo, now: datetime) -> datetime | None:
     return aware if calendar.is_within(aware) else None
 
 
-def page_of_runs(using: str, search: RunSearch, filters: RunFilter, before: int | None) -> Walked:
-    """Return a page of runs. Any order but the newest first applies to those that were found."""
-    if not filters.is_sorted:
-        return find(using, search, before=before, most=PAGE_LIMIT)
-    found = find(using, search, before=before, most=MAX_SORTED)
-    sort_runs(found.runs, filters.sort)
+def page_of_runs(
+    using: str, search: RunSearch, filters: RunFilter, before: int | None, least: int = 0
+) -> Walked:
+    """Return a page of runs. Any order but the newest first applies to those that were found.
+
+    Args:
+        least: the ``looked_at`` of the page as it is shown, to refresh it.
+    """
+    most = MAX_SORTED if filters.is_sorted else PAGE_LIMIT
+    found = find(using, search, before=before, most=most, least=least)
+    if filters.is_sorted:
+        sort_runs(found.runs, filters.sort)
     return found
 
 

@@ -86,18 +86,22 @@ class RunSearch:
         return wanted
 
 
-def find(using: str, search: RunSearch, *, before: int | None = None, most: int) -> Walked:
+def find(
+    using: str, search: RunSearch, *, before: int | None = None, most: int, least: int = 0
+) -> Walked:
     """Return the newest runs that match, and how far it looked.
 
     Args:
         before: the ``next_before`` of an earlier answer, to continue it.
         most: the number of runs that are enough.
+        least: the ``looked_at`` of an earlier answer, to repeat it.
     """
     if search.until is not None:
         # Keys are a little out of order.
         end = key_at(using, search.until + KEY_SLACK)
         before = end if before is None else min(before, end)
-    return walk(using, _keys(using, search, before), search.conditions(), most=most)
+    keys = _keys(using, search, before)
+    return walk(using, keys, search.conditions(), most=most, least=least)
 
 
 def find_all(

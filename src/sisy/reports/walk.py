@@ -4,6 +4,10 @@ An index serves the key of a run, the runs of a task, and the entries of runs in
 takes the newest keys from one of these, looks which of their runs match the rest of the filter,
 and continues with the next keys. It stops when it has found enough, after `MAX_LOOKED_AT` runs, or
 after `MAX_SECONDS`. It returns how far it looked, so that the reader can continue from there.
+
+How far a walk comes in its time differs from one to the next. A page that repeats a walk to
+refresh itself passes how many runs the last one looked at. The next one looks at as many, whatever
+its time, so that no run disappears from the page only because the database was slower.
 """
 
 import heapq
@@ -62,13 +66,14 @@ class Walked:
     is_cut_short: bool = False
 
 
-def walk(using: str, keys: Iterator[int], wanted: Q, *, most: int) -> Walked:
+def walk(using: str, keys: Iterator[int], wanted: Q, *, most: int, least: int = 0) -> Walked:
     """Return the newest runs that match, and how far it looked.
 
     Args:
         keys: the keys of the runs, newest first; see `newest_first`.
         wanted: the conditions that no index serves.
         most: the number of runs that are enough.
+        least: the number of runs that it looks at even if its time is over.
     """
     began = clock.steady()
     found: list[Run] = []
@@ -91,8 +96,8 @@ def walk(using: str, keys: Iterator[int], wanted: Q, *, most: int) -> Walked:
                 next_before=last.pk,
             )
         is_over = len(read) < batch
-        is_late = looked_at >= MAX_LOOKED_AT or clock.steady() - began >= MAX_SECONDS
-        if is_over or is_late:
+        is_late = looked_at >= least and clock.steady() - began >= MAX_SECONDS
+        if is_over or is_late or looked_at >= MAX_LOOKED_AT:
             return Walked(
                 runs=found,
                 looked_at=looked_at,

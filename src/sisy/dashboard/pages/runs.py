@@ -48,6 +48,7 @@ class RunsPage(Page):
         "since": a_moment,
         "until": a_moment,
         "before": a_key,
+        "looked": a_key,
     }
 
     def context(self, page_request: PageRequest) -> dict[str, Any]:
@@ -101,9 +102,10 @@ def search_of(page_request: PageRequest) -> RunSearch:
 def build_list(page_request: PageRequest) -> dict[str, Any]:
     filters = RunFilter.of(page_request.asked)
     before = key_of(page_request.asked.get("before", ""))
+    looked = key_of(page_request.asked.get("looked", "")) or 0
     using = page_request.using
     search = search_of(page_request)
-    found = page_of_runs(using, search, filters, before)
+    found = page_of_runs(using, search, filters, before, looked)
     older = found.next_before
     shown = found.runs[:PAGE_LIMIT]
     return {

@@ -61,6 +61,7 @@ class Parts {
     try {
       const address = new URL(location.href);
       address.searchParams.set("parts", names.join(","));
+      this.#carry(address, names);
       const response = await fetch(address, { cache: "no-cache", redirect: "manual" });
       if (!response.ok) {
         if (response.type === "opaqueredirect" || response.status === 403) location.reload();
@@ -80,6 +81,14 @@ class Parts {
     if (link.isUp) this.#pause = Math.max(SECOND, 3 * took);
     this.#busy = false;
     this.#plan();
+  }
+
+  // Add what a part wants to be told of itself when it is fetched again, such as "looked=500".
+  #carry(address, names) {
+    for (const part of this.#all.filter(({ dataset }) => names.includes(dataset.sisyPart))) {
+      const carried = part.querySelector("[data-sisy-carry]")?.dataset.sisyCarry;
+      for (const [name, value] of new URLSearchParams(carried)) address.searchParams.set(name, value);
+    }
   }
 
   #merge(body) {
