@@ -57,7 +57,7 @@ def known_task(model: type[RunRecord]) -> Subquery:
     PostgreSQL looks it up for each row that is returned. For `has_task` as a column, it would read
     the keys of all tasks first.
     """
-    return Subquery(_task(model).values("pk"))
+    return Subquery(_task(model).order_by().values("pk"))
 
 
 def _task(model: type[RunRecord]) -> Any:
