@@ -140,7 +140,7 @@ def test_a_table_has_its_columns_under_their_names():
     scheduled(label="tea")
     lines = said("sisy_tasks list").splitlines()
     assert lines[0].split() == [
-        *("id", "label", "schedule", "timezone", "queue", "state", "next", "run", "last", "run")
+        *("id", "label", "schedule", "queue", "state", "next", "run", "last", "run")
     ]
     assert set(lines[1]) == {"-", " "}
     assert "tea" in lines[2]

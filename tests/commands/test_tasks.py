@@ -11,7 +11,7 @@ from sisy.models import Process, Role, Run, RunState, Task, TaskState
 from sisy.testing import sisy_time
 from sisy.worker.claim import claim
 from tests.app import jobs
-from tests.commands.calling import said, told
+from tests.commands.calling import said, seen, told
 from tests.roles.steps import finish
 from tests.support.moments import DAY, HOUR, MINUTE, NOON
 from tests.support.records import scheduled, worker
@@ -27,6 +27,46 @@ def test_tasks_are_listed_with_when_they_are_due_next():
     assert "2026-05-05 15:00:00 UTC" in text
     assert {row["label"] for row in told("sisy_tasks list")} == {"tea", "lunch"}
     assert [row["label"] for row in told("sisy_tasks list --state paused")] == ["lunch"]
+
+
+def test_in_80_columns_labels_are_told_apart_and_moments_are_whole(monkeypatch):
+    for zone in ("UTC", "Asia/Tokyo"):
+        label = f"invoices of the shop: {zone[:5]}"
+        scheduled("*/10 6-22 * * *", label=label, queue="labels", timezone=zone)
+    scheduled("0 5 * * *", label="old").pause()
+    head, _, *rows, hint = seen("sisy_tasks list", monkeypatch).splitlines()
+    assert head.split() == ["id", "label", "schedule", "state", "next", "run"]
+    assert max(map(len, [head, *rows])) <= 80
+    assert "invoices of the shop: Asia/" in rows[0]
+    assert rows[0].endswith("05-05 12:10")
+    assert "*/10 6-22 * * * Asia/Tokyo" in rows[0]
+    assert "*/10 6-22 * * *  " in rows[1]
+    assert "old" in rows[2]  # a paused task is not due
+    assert hint == "To see all about a task: manage.py sisy_tasks show ID"
+
+
+def test_a_list_without_tasks_says_why_and_what_to_do():
+    assert "manage.py sisy_sync" in said("sisy_tasks list")
+    assert said("sisy_tasks list --state broken") == "No tasks are broken.\n"
+
+
+def test_a_task_is_shown_with_its_counts_in_words_and_the_next_step():
+    task = scheduled("0 15 * * *", label="tea", note="\nCall Ann.\n")
+    task.run_now()
+    lines = [line.split(maxsplit=1) for line in said("sisy_tasks show tea").splitlines()]
+    assert ["counts", "queued: 1"] in lines
+    assert ["overrides", "-"] in lines
+    assert ["note", "Call Ann."] in lines
+    assert told("sisy_tasks show tea")["counts"] == {"queued": 1}
+    assert f"manage.py sisy_tasks history {task.pk}" in said("sisy_tasks show tea")
+
+
+def test_each_change_of_a_task_names_the_next_step():
+    task = scheduled("0 15 * * *", label="tea")
+    text = said("sisy_tasks run tea")
+    assert f"manage.py sisy_runs show {Run.objects.get().pk} --follow" in text
+    assert f"To resume: manage.py sisy_tasks resume {task.pk}" in said("sisy_tasks pause tea")
+    assert "It is due next at 2026-05-05 15:00:00 UTC." in said("sisy_tasks resume tea")
 
 
 def test_a_task_is_found_by_its_key_its_name_or_its_label():
@@ -51,10 +91,11 @@ def test_an_unknown_task_may_have_been_deleted_so_its_runs_are_named():
 
 
 @pytest.mark.parametrize("command", ["tasks", "alerts", "runs", "queues", "workers"])
-def test_help_teaches_with_examples_that_can_be_typed(command):
+def test_help_teaches_with_examples_that_can_be_typed(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     made = load_command_class("sisy", f"sisy_{command}")
     text = made.create_parser("manage.py", f"sisy_{command}").format_help()
-    assert max(map(len, text.splitlines())) <= 99
+    assert max(map(len, text.splitlines())) <= 80
     assert made.examples
     for line in made.examples:
         assert f"  manage.py {line}\n" in text
@@ -130,11 +171,14 @@ def test_a_backfill_is_shown_and_then_made_in_the_zone_of_the_task(noon):
         "2026-05-05T13:00:00+00:00",
         "2026-05-05T14:00:00+00:00",
     ]
+    assert "To submit them, repeat the command without --dry-run." in said(f"{line} --dry-run")
     assert not Run.objects.exists()
     assert told(line) == {"submitted": 2}
     assert Run.objects.count() == 2
-    with pytest.raises(CommandError):
+    with pytest.raises(CommandError, match=r"^FROM \(2026-05-06 15:00:00 CEST\) is not before TO"):
         said("sisy_tasks backfill tea 2026-05-06T15:00 2026-05-05T17:00")
+    with pytest.raises(CommandError, match=r"^TO \(2026-05-06 17:00:00 CEST\) is in the future"):
+        said("sisy_tasks backfill tea 2026-05-06T15:00 2026-05-06T17:00")
     with pytest.raises(CommandError, match="is not a valid date and time"):
         said("sisy_tasks backfill tea yesterday today")
 
@@ -143,7 +187,8 @@ def test_a_backfill_with_nothing_to_run_exits_with_one(noon):
     scheduled("0 * * * *", label="tea")
     noon.moment = NOON + DAY
     line = "sisy_tasks backfill tea 2026-05-05T13:00 2026-05-05T15:00"
-    assert said(line) == "Submitted 2 runs of tea.\n"
+    text = said(line)
+    assert text.startswith("Submitted 2 runs of tea. To see them: manage.py sisy_runs list --task")
     with pytest.raises(CommandError, match=r"^Nothing to backfill\.$") as raised:
         said(line)
     assert raised.value.returncode == 1

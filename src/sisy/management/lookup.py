@@ -14,6 +14,7 @@ from sisy.management import arguments
 from sisy.models import Run, Task
 from sisy.reports import run_search
 from sisy.reports.run_search import RunSearch
+from sisy.runtime import durations
 
 MAX_LABELS_COMPARED = 5000  # labels that are compared for a suggestion
 MAX_SAME_LABEL = 50  # tasks that may have the same label
@@ -155,3 +156,25 @@ def in_zone(moment: datetime, zone: str) -> datetime:
     """
     aware = moment.replace(tzinfo=ZoneInfo(zone)) if timezone.is_naive(moment) else moment
     return arguments.within_calendar(aware)
+
+
+def past_range(
+    start: datetime, end: datetime, zone: str, now: datetime
+) -> tuple[datetime, datetime]:
+    """Return the aware moments of FROM and TO; naive ones are interpreted in ``zone``.
+
+    Raises:
+        CommandError: the range is empty, or ends in the future.
+    """
+    start, end, where = in_zone(start, zone), in_zone(end, zone), ZoneInfo(zone)
+    if start >= end:
+        raise CommandError(
+            f"FROM ({durations.in_zone(start, where)}) is not before TO "
+            f"({durations.in_zone(end, where)})."
+        )
+    if end > now:
+        raise CommandError(
+            f"TO ({durations.in_zone(end, where)}) is in the future. Use a moment in the past: it "
+            f"is {durations.in_zone(now, where)} now."
+        )
+    return start, end

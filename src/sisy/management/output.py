@@ -37,22 +37,30 @@ class AnsweringCommand(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def answer(self, rows: Sequence[Row], *, otherwise: str = "None.", wraps: str = "") -> None:
+    def answer(
+        self,
+        rows: Sequence[Row],
+        *,
+        otherwise: str = "None.",
+        wraps: str = "",
+        spare: Sequence[str] = (),
+    ) -> None:
         """Print rows with the same keys as a table or JSON; ``otherwise`` if there are none.
 
         Args:
-            wraps: the last column, if its texts are wrapped instead of cut.
+            wraps: see `table`.
+            spare: see `table`.
         """
         if self.as_json:
             self.say_json([dict(row) for row in rows])
         elif rows:
-            self.stdout.write(self.table(rows, wraps))
+            self.stdout.write(self.table(rows, wraps=wraps, spare=spare))
         else:
             self.say(otherwise)
 
-    def table(self, rows: Sequence[Row], wraps: str = "") -> str:
+    def table(self, rows: Sequence[Row], *, wraps: str = "", spare: Sequence[str] = ()) -> str:
         """Return rows as a table that fits the terminal."""
-        return table(rows, self.width, self.paint, wraps)
+        return table(rows, self.width, self.paint, wraps=wraps, spare=spare)
 
     def describe(self, facts: Mapping[str, Any]) -> None:
         """Print facts, one for each line, or as JSON."""

@@ -1,9 +1,9 @@
 """Tables that fit the terminal, with colours by meaning.
 
 A column is as wide as its longest cell. If a table is too wide, its moments lose their year and
-zone, then columns without any value are left out, and then the widest columns of text are made
-narrower. Their cells are cut, so that each row is one line, unless the table names its last column
-as one that wraps. A description wraps long values.
+zone, then columns without any value are left out, then those that the table can spare, and then
+the widest columns of text are made narrower. Their cells are cut, so that each row is one line,
+unless the table names its last column as one that wraps. A description wraps long values.
 """
 
 import textwrap
@@ -59,12 +59,18 @@ def unpainted(text: str, look: str) -> str:
 
 
 def table(
-    rows: Sequence[Mapping[str, Any]], width: int, paint: Paint = unpainted, wraps: str = ""
+    rows: Sequence[Mapping[str, Any]],
+    width: int,
+    paint: Paint = unpainted,
+    *,
+    wraps: str = "",
+    spare: Sequence[str] = (),
 ) -> str:
     """Return rows as a table under their keys; each row is one line.
 
     Args:
         wraps: the last column, if its texts are wrapped instead of cut.
+        spare: columns that are left out before texts are cut, in this order.
     """
     names = list(rows[0])
     cells = {name: [shown(row[name]) for row in rows] for name in names}
@@ -72,6 +78,9 @@ def table(
         cells = {name: [_in_short(row[name]) for row in rows] for name in names}
     if _excess(_natural(cells), width) > 0:
         cells = {name: column for name, column in cells.items() if set(column) != {NOTHING}}
+    for name in spare:
+        if _excess(_natural(cells), width) > 0:
+            cells.pop(name, None)
     kept = list(cells) or names[:1]
     is_text = [_are(rows, name, str) and not _are(rows, name, Look) for name in kept]
     is_number = [_are(rows, name, int) and not _are(rows, name, bool) for name in kept]
@@ -123,7 +132,9 @@ def shown(value: Any) -> str:
     if isinstance(value, timedelta):
         return formatting.span(value)
     if isinstance(value, list | tuple):
-        return escaped(", ".join(map(str, value)))
+        return escaped(", ".join(map(str, value))) or NOTHING
+    if isinstance(value, dict):
+        return escaped(", ".join(f"{name}: {each}" for name, each in value.items())) or NOTHING
     return escaped(value)
 
 

@@ -29,7 +29,7 @@ class Command(VerbCommand):
     )
     examples = (
         "sisy_queues list",
-        "sisy_queues pause mail --reason 'the provider is down' --until 2026-05-05T18:00",
+        "sisy_queues pause mail --reason down --until 2026-05-05T18:00",
         "sisy_queues resume mail",
     )
 

@@ -8,15 +8,16 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.db import router
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import ngettext
 
 from sisy.dashboard.actions.cancelling import told
 from sisy.lifecycle.cancel import cancel_or_request
-from sisy.management import arguments, lookup
+from sisy.management import arguments, lookup, task_text
 from sisy.management.arguments import whole
 from sisy.management.run_text import facts_of
-from sisy.management.table import Lines, state
+from sisy.management.table import Lines
 from sisy.management.verbs import VerbCommand, add_number, who
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
@@ -40,7 +41,7 @@ class Command(VerbCommand):
         "sisy_tasks list --state paused",
         "sisy_tasks why 'count products' 12:00",
         "sisy_tasks run 'count products'",
-        "sisy_tasks pause 'count products' --reason 'until the new warehouse is open'",
+        "sisy_tasks pause 'count products' --reason 'supplier is down'",
         "sisy_tasks backfill 'count products' 2026-05-01 2026-05-05 --dry-run",
     )
 
@@ -122,17 +123,33 @@ class Command(VerbCommand):
         super().handle(*args, **options)
 
     def do_list(self, *, state: str | None, **options: Any) -> None:
-        tasks = Task.objects.using(self.using).order_by("next_run", "label")
-        self.answer([_line(task) for task in (tasks.filter(state=state) if state else tasks)])
+        tasks = Task.objects.using(self.using).order_by(
+            F("next_run").asc(nulls_last=True), "label", "pk"
+        )
+        found = list(tasks.filter(state=state) if state else tasks)
+        if self.as_json:
+            self.say_json([task_text.facts_of(task) for task in found])
+            return
+        nothing = "No tasks yet. To create those that your code declares: manage.py sisy_sync"
+        self.answer(
+            [task_text.line_of(task) for task in found],
+            otherwise=f"No tasks are {state}." if state else nothing,
+            spare=("last_run", "queue"),
+        )
+        if found:
+            self.say("To see all about a task: manage.py sisy_tasks show ID")
 
     def do_show(self, task: Task, **options: Any) -> None:
         columns = [
             field.name for field in Task._meta.concrete_fields if field.name in SHOWN_FIELDS
         ]
         shown = {name: getattr(task, name) for name in ("id", "name", *columns)}
-        shown["note"] = Lines(task.note)
+        shown["note"] = Lines(task.note.strip("\n"))
         shown |= {"counts": task.counts(), "overrides": [one.field for one in task.overrides()]}
         self.describe(shown)
+        if not self.as_json:
+            self.say(f"To see its runs: manage.py sisy_tasks history {task.pk}")
+            self.say(f"To see why it ran or did not: manage.py sisy_tasks why {task.pk}")
 
     def do_next(self, task: Task, *, number: int, **options: Any) -> None:
         due = islice(occurrences(task, self.now), number)
@@ -142,25 +159,29 @@ class Command(VerbCommand):
         self.answer(rows, otherwise=f"No upcoming occurrences{why}.")
 
     def do_history(self, task: Task, *, number: int, **options: Any) -> None:
-        runs = Run.objects.using(self.using).filter(task=task).order_by("-pk")
-        runs = runs.select_related("process")[:number]
+        of_task = Run.objects.using(self.using).filter(task=task).order_by("-pk")
+        runs = list(of_task.select_related("process")[:number])
         if self.as_json:
             self.say_json([facts_of(run) | {"error": run.error} for run in runs])
         else:
             self.answer(
-                [_line_of_run(run) for run in runs], otherwise="This task has no runs yet."
+                [_line_of_run(run) for run in runs],
+                otherwise="This task has no runs yet.",
+                spare=("attempt",),
             )
+            if runs:
+                self.say(f"To see all about a run: manage.py sisy_runs show {runs[0].pk}")
 
     def do_run(self, task: Task, **options: Any) -> None:
         try:
-            self._say_of_run(task.run_now(), "is queued")
+            self._say_of_run(task.run_now(), "is queued.")
         except ValueError as error:
             raise CommandError(str(error)) from error
 
     def do_retry(self, *, run: int, **options: Any) -> None:
         found = lookup.run_with_key(run, self.using)
         try:
-            self._say_of_run(found.retry(), f"is queued as a retry of run {run}")
+            self._say_of_run(found.retry(), f"is queued as a retry of run {run}.")
         except ValueError as error:
             raise CommandError(str(error)) from error
 
@@ -175,7 +196,8 @@ class Command(VerbCommand):
             raise CommandError(f"Cannot pause {task}: it is {task.get_state_display()}.")
         lasts = f" until {in_zone(end, zone_named(task.timezone))}" if end is not None else ""
         self.say_with(
-            f"Paused {task}{lasts}. Runs that are due and queued will still execute.",
+            f"Paused {task}{lasts}. Runs that are due and queued will still execute. To resume: "
+            f"manage.py sisy_tasks resume {task.pk}",
             paused=True,
             paused_until=end,
         )
@@ -187,7 +209,9 @@ class Command(VerbCommand):
             raise CommandError(f"Cannot resume {task}: it is {task.get_state_display()}.")
         if task.state == TaskState.BROKEN:
             raise CommandError(f"Cannot resume {task}: {task.state_reason}")
-        self.say_with(f"Resumed {task}.", state=task.state, next_run=task.next_run)
+        zone = zone_named(task.timezone)
+        due = f" It is due next at {in_zone(task.next_run, zone)}." if task.next_run else ""
+        self.say_with(f"Resumed {task}.{due}", state=task.state, next_run=task.next_run)
 
     def do_cancel(self, task: Task, *, reason: str, force: bool, **options: Any) -> None:
         runs = Run.objects.using(self.using)
@@ -203,18 +227,21 @@ class Command(VerbCommand):
     def do_backfill(
         self, task: Task, *, start: Any, end: Any, again: bool, dry_run: bool, **options: Any
     ) -> None:
-        start, end = (lookup.in_zone(each, task.timezone) for each in (start, end))
+        start, end = lookup.past_range(start, end, task.timezone, self.now)
         try:
             if dry_run:
                 due = task.to_backfill(start, end, again=again)
                 self.answer([{"due": each} for each in due], otherwise="Nothing to backfill.")
+                if due and not self.as_json:
+                    self.say(f"To submit {_them(len(due))}, repeat the command without --dry-run.")
                 return
             count = len(task.backfill(start, end, again=again))
         except ValueError as error:
             raise CommandError(str(error)) from error
         if not count:
             raise CommandError("Nothing to backfill.")
-        self.say_with(f"Submitted {_runs(count)} of {task}.", submitted=count)
+        more = f" To see them: manage.py sisy_runs list --task {task.pk} --origin backfill"
+        self.say_with(f"Submitted {_runs(count)} of {task}.{more}", submitted=count)
 
     def do_why(self, *, subject: str, when: str | None, **options: Any) -> None:
         if (run := lookup.run_asked_about(subject, when, self.using)) is not None:
@@ -233,24 +260,19 @@ class Command(VerbCommand):
         self.say_with(sentence, task=task.pk, moment=at, answer=sentence)
 
     def _say_of_run(self, run: Run, what: str) -> None:
-        self.say_with(f"Run {run.pk} {what}.", run=run.pk, state=run.state)
+        self.say_with(
+            f"Run {run.pk} {what} To follow it: manage.py sisy_runs show {run.pk} --follow",
+            run=run.pk,
+            state=run.state,
+        )
 
 
 def _runs(count: int) -> str:
     return ngettext("%d run", "%d runs", count) % count
 
 
-def _line(task: Task) -> dict[str, Any]:
-    return {
-        "id": task.pk,
-        "label": task.label,
-        "schedule": task.schedule or "once",
-        "timezone": task.timezone,
-        "queue": task.queue,
-        "state": state(task.state),
-        "next_run": task.next_run,
-        "last_run": task.last_run,
-    }
+def _them(count: int) -> str:
+    return ngettext("it", "them", count)
 
 
 def _line_of_run(run: Run) -> dict[str, Any]:

@@ -1,0 +1,30 @@
+"""Tasks as commands show them in a list."""
+
+from typing import Any
+
+from django.utils import timezone
+
+from sisy.management.table import state
+from sisy.models import Task
+
+
+def line_of(task: Task) -> dict[str, Any]:
+    """Return the row of a task for people. The schedule names a zone that is not the site's."""
+    facts = facts_of(task)
+    if (zone := facts.pop("timezone")) != timezone.get_default_timezone_name():
+        facts["schedule"] += f" {zone}"
+    return facts
+
+
+def facts_of(task: Task) -> dict[str, Any]:
+    """Return the row of a task for programs."""
+    return {
+        "id": task.pk,
+        "label": task.label,
+        "schedule": task.schedule or "once",
+        "timezone": task.timezone,
+        "queue": task.queue,
+        "state": state(task.state),
+        "next_run": task.next_run,
+        "last_run": task.last_run,
+    }
