@@ -10,7 +10,8 @@ import pytest
 from sisy.dashboard.charts.heat import by_day, shortened, squares
 from sisy.models import Process, Role, RunState
 from sisy.reports import load
-from sisy.reports.load import Cell, DueGroup, busiest, cells, due_groups
+from sisy.reports.load import Cell, DueGroup, cells, due_groups
+from sisy.reports.peaks import busiest
 from sisy.schedules import Schedule
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of

@@ -1,22 +1,21 @@
 """The upcoming load: how many runs start at which time, and how many slots they need.
 
 `due_groups` reads the schedules of all tasks, each once. From them, `cells` computes how many runs
-start in each part of a range, and `busiest` finds the seconds in which most runs start.
+start in each part of a range, and `sisy.reports.peaks` finds the seconds in which most runs start.
 """
 
-import heapq
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Any
 
-from django.db.models import Count, Min, QuerySet
+from django.db.models import Count, Max, Min, QuerySet
 
 from sisy.exceptions import ScheduleError
 from sisy.models import Task
 from sisy.planning.timing import TICK, iterations_left, occurrences
-from sisy.reports.durations import usual_by
+from sisy.reports.durations import usual_by, usual_by_task
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
 from sisy.schedules.expression import is_hashed
@@ -26,12 +25,12 @@ MAX_TASKS_SAMPLED = 100  # tasks of a schedule whose moments depend on the label
 MAX_LIMITED_TASKS = 200  # tasks whose iterations are limited
 MAX_ITERATIONS_COUNTED = 1000  # iterations of such a task that are counted one by one
 MAX_MOMENTS_LISTED = 200  # due moments of a schedule; if there are more, they are only counted
-MAX_MOMENTS_NAMED = 10
-CANDIDATES = 40
-MAX_TASKS_NAMED = 3  # tasks of a moment, each of another schedule
+MAX_GROUPS_LOOKED_UP = 20  # groups of several tasks whose durations are looked up by task
+
+SHARED = ("schedule", "timezone", "start_running", "end_running", "spread", "queue", "engine")
+ENDS = ("first", "last")  # the first and the last task of a group
 
 NO_TIME = timedelta(0)
-HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +48,8 @@ class DueGroup:
 
     expression: str
     timezone: str
+    queue: str = "default"
+    engine: str = "default"
     key: str = ""
     number: float = 1.0
     takes: timedelta = NO_TIME
@@ -89,31 +90,18 @@ class Cell:
     busy: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """A second in which many runs start, and most of their tasks.
-
-    Attributes:
-        tasks: the labels of tasks, each with the number of further tasks with its schedule.
-    """
-
-    due: datetime
-    number: float
-    tasks: Sequence[tuple[str, int]]
-
-
 def due_groups(using: str, now: datetime, until: datetime) -> DueGroups:
     """Return the groups of active tasks that are due before ``until``.
 
-    Tasks with the same schedule, zone and dates share a group. A task whose iterations are limited
-    has a group of its own, which ends with the last iteration.
+    Tasks with the same schedule, zone, dates, queue and engine share a group. A task whose
+    iterations are limited has a group of its own, which ends with the last iteration.
     """
     due = Task.objects.using(using).active().filter(next_run__lte=until).exclude(schedule="")
     rows = (
         due.filter(iterations=None)
         .order_by()
-        .values_list("schedule", "timezone", "start_running", "end_running", "spread")
-        .annotate(number=Count("pk"), label=Min("label"))
+        .values(*SHARED)
+        .annotate(number=Count("pk"), label=Min("label"), first=Min("pk"), last=Max("pk"))
         .order_by("-number")
     )
     shared = list(rows[: MAX_GROUPS + 1])
@@ -121,21 +109,8 @@ def due_groups(using: str, now: datetime, until: datetime) -> DueGroups:
         due.exclude(iterations=None).order_by("next_run", "pk")[: MAX_LIMITED_TASKS + 1]
     )
     takes = usual_by(using, "task__schedule", "task__timezone")
-    groups = [
-        DueGroup(
-            expression=expression,
-            timezone=zone,
-            key=key,
-            number=number / len(keys),
-            takes=takes.get((expression, zone), NO_TIME),
-            spread=spread,
-            start=start,
-            end=end,
-        )
-        for expression, zone, start, end, spread, number, label in shared[:MAX_GROUPS]
-        for keys in [_keys(due, expression, zone, number, label)]
-        for key in keys
-    ]
+    takes |= _looked_up(using, [row for row in shared if _timing(row) not in takes])
+    groups = [group for row in shared[:MAX_GROUPS] for group in _groups_of(due, row, takes)]
     groups += [
         DueGroup(
             expression=task.schedule,
@@ -145,12 +120,52 @@ def due_groups(using: str, now: datetime, until: datetime) -> DueGroups:
             spread=task.spread,
             start=task.start_running,
             end=_end(task, now, until),
+            queue=task.queue,
+            engine=task.engine,
         )
         for task in limited[:MAX_LIMITED_TASKS]
     ]
-    counted = sum(row[5] for row in shared[:MAX_GROUPS]) + len(limited[:MAX_LIMITED_TASKS])
+    counted = sum(row["number"] for row in shared[:MAX_GROUPS]) + len(limited[:MAX_LIMITED_TASKS])
     is_cut = len(shared) > MAX_GROUPS or len(limited) > MAX_LIMITED_TASKS
     return DueGroups(groups=groups, tasks=counted, left_out=due.count() - counted if is_cut else 0)
+
+
+def _timing(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["schedule"], row["timezone"]
+
+
+def _looked_up(using: str, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], timedelta]:
+    """Return how long runs usually take, by schedule and zone, according to two tasks of each.
+
+    The newest runs of all tasks do not contain those of a nightly task, if others run each second.
+
+    Args:
+        rows: the groups of tasks, the largest first. Only some of them are looked up.
+    """
+    some = [row for row in rows if row["number"] > 1][:MAX_GROUPS_LOOKED_UP]
+    took = usual_by_task(using, {row[end] for row in some for end in ENDS}) if some else {}
+    return {_timing(row): took[row[end]] for row in some for end in ENDS if row[end] in took}
+
+
+def _groups_of(
+    due: "QuerySet[Task]", row: Mapping[str, Any], takes: Mapping[tuple[str, str], timedelta]
+) -> Iterator[DueGroup]:
+    """Yield a group, or a group for each of its tasks, if ``h`` lets them differ."""
+    alike = due.filter(queue=row["queue"], engine=row["engine"])
+    keys = _keys(alike, *_timing(row), row["number"], row["label"])
+    for key in keys:
+        yield DueGroup(
+            expression=row["schedule"],
+            timezone=row["timezone"],
+            key=key,
+            number=row["number"] / len(keys),
+            takes=takes.get(_timing(row), NO_TIME),
+            spread=row["spread"],
+            start=row["start_running"],
+            end=row["end_running"],
+            queue=row["queue"],
+            engine=row["engine"],
+        )
 
 
 def _keys(due: "QuerySet[Task]", expression: str, zone: str, number: int, label: str) -> list[str]:
@@ -221,60 +236,3 @@ def _take_slots(found: Sequence[Cell], place: int, runs: float, widths: float) -
         found[place].busy += runs * part
         widths -= part
         place += 1
-
-
-def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[Moment]:
-    """Return the seconds in which most runs start, if two or more do, the busiest first.
-
-    Tasks with a spread are left out: their runs do not start in the same second.
-    """
-    often: list[tuple[int, Schedule]] = []
-    due_at: Counter[datetime] = Counter()
-    by: dict[datetime, Counter[int]] = {}
-    for place, group in enumerate(groups):
-        schedule = None if group.spread else group.schedule()
-        if schedule is None:
-            continue
-        first, last = map(just_before, group.within(start, end))
-        if schedule.count_between(first, last) > MAX_MOMENTS_LISTED:
-            often.append((place, schedule))
-            continue
-        for due in schedule.between(first, last):
-            _add(due_at, by, due, place, group.number)
-    for due in [*heapq.nlargest(CANDIDATES, due_at, key=due_at.__getitem__), *_hours(start, end)]:
-        due_at.setdefault(due, 0)
-    for due in heapq.nlargest(2 * CANDIDATES, due_at, key=due_at.__getitem__):
-        for place, schedule in often:
-            first, last = groups[place].within(start, end)
-            if first <= due < last and schedule.next_after(just_before(due)) == due:
-                _add(due_at, by, due, place, groups[place].number)
-    return [
-        Moment(
-            due=due,
-            number=due_at[due],
-            tasks=[
-                (groups[place].key, max(0, round(number) - 1))
-                for place, number in by[due].most_common(MAX_TASKS_NAMED)
-            ],
-        )
-        for due in heapq.nlargest(MAX_MOMENTS_NAMED, due_at, key=due_at.__getitem__)
-        if due_at[due] > 1
-    ]
-
-
-def _add(
-    due_at: "Counter[datetime]",
-    by: "dict[datetime, Counter[int]]",
-    due: datetime,
-    place: int,
-    number: float,
-) -> None:
-    due_at[due] += number  # type: ignore[assignment]  # a sample may represent a fraction
-    by.setdefault(due, Counter())[place] += number  # type: ignore[assignment]
-
-
-def _hours(start: datetime, end: datetime) -> Iterable[datetime]:
-    hour = start.replace(minute=0, second=0, microsecond=0) + HOUR
-    while hour < end:
-        yield hour
-        hour += HOUR

@@ -13,7 +13,8 @@ from sisy.dashboard.charts.heat import by_day, squares
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, Page, Part
 from sisy.reports.fleet import status
-from sisy.reports.load import Cell, DueGroups, Moment, busiest, cells, due_groups
+from sisy.reports.load import Cell, DueGroups, cells, due_groups
+from sisy.reports.peaks import Moment, busiest, longest_wait, slots_by_queue
 from sisy.reports.timeline.window import Window
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -57,7 +58,8 @@ def build_load(page_request: PageRequest) -> dict[str, Any]:
     zone = timezone.get_current_timezone()
     found, load = groups_of(page_request), _map_of(page_request)
     day, week = load.day, load.week
-    slots = status(page_request.using, page_request.now).slots
+    workers = status(page_request.using, page_request.now)
+    slots, by_queue = workers.slots, slots_by_queue(workers.workers)
     most_in_week = max((cell.starts for cell in week), default=0)
     most_in_day = max((cell.starts for cell in day), default=0)
     base_of_day, base_of_week = load.base
@@ -74,7 +76,9 @@ def build_load(page_request: PageRequest) -> dict[str, Any]:
             (name, _row(row, slots, most_in_week, base_of_week))
             for name, row in by_day(week, zone)
         ],
-        "moments": busiest_of(page_request),
+        "moments": [
+            (moment, longest_wait(moment.work, by_queue)) for moment in busiest_of(page_request)
+        ],
         "is_over": any(cell.busy > slots for cell in (*day, *week)),
     }
 
@@ -91,7 +95,7 @@ def groups_of(page_request: PageRequest) -> DueGroups:
     hour = _hour(page_request)
     return _cached(
         page_request,
-        "groups",
+        "due",
         lambda: due_groups(page_request.using, page_request.now, hour + DAYS * DAY),
     )
 
@@ -100,7 +104,7 @@ def busiest_of(page_request: PageRequest) -> list[Moment]:
     """Return the busiest seconds of the next 24 hours."""
     now = page_request.now
     return _cached(
-        page_request, "busiest", lambda: busiest(groups_of(page_request).groups, now, now + DAY)
+        page_request, "peaks", lambda: busiest(groups_of(page_request).groups, now, now + DAY)
     )
 
 
@@ -117,7 +121,7 @@ def _map_of(page_request: PageRequest) -> LoadMap:
 
 def forget(page_request: PageRequest) -> None:
     """Compute the forecast again when a page asks for it next."""
-    cache.delete_many([_key(page_request, name) for name in ("groups", "busiest", "map")])
+    cache.delete_many([_key(page_request, name) for name in ("due", "peaks", "map")])
 
 
 def _cached(page_request: PageRequest, name: str, compute: Callable[[], T]) -> T:

@@ -1,0 +1,184 @@
+"""The busiest moments ahead: which tasks are due together, and how long the last run waits."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+
+from django.utils.translation import ngettext
+
+from sisy import conf
+from sisy.models import Process
+from sisy.reports.load import MAX_MOMENTS_LISTED, NO_TIME, DueGroup
+from sisy.runtime.durations import duration_text
+from sisy.schedules import Schedule
+from sisy.schedules.calendar import just_before
+
+MAX_MOMENTS_NAMED = 10
+CANDIDATES = 40
+MAX_TASKS_NAMED = 3  # tasks of a moment, each of another schedule
+
+SHORTEST_WAIT = timedelta(seconds=10)  # that is worth mentioning
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Runs of a queue that are due at the same moment.
+
+    Attributes:
+        takes: how long all of them usually take together.
+    """
+
+    number: float = 0.0
+    takes: timedelta = NO_TIME
+
+    def plus(self, number: float, each: timedelta) -> "Work":
+        """Return the work together with more runs, each of which takes so long."""
+        return Work(self.number + number, self.takes + number * each)
+
+    def wait(self, slots: int) -> timedelta:
+        """Return after which time the last run finds a slot, if all slots are free before."""
+        rounds = (ceil(self.number) - 1) // slots
+        return rounds * self.takes / self.number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """The time until the last run of a moment starts, in a queue with so many slots."""
+
+    queue: str
+    slots: int
+    time: timedelta
+
+    def __str__(self) -> str:
+        # Rounded to minutes, because it is an estimate.
+        minutes = round(self.time / MINUTE)
+        time = (
+            timedelta(minutes=minutes)
+            if minutes > 1
+            else timedelta(seconds=round(self.time / SECOND))
+        )
+        words = ngettext(
+            "about %(time)s until the last one starts, with %(slots)d slot",
+            "about %(time)s until the last one starts, with %(slots)d slots",
+            self.slots,
+        )
+        return words % {"time": duration_text(time), "slots": self.slots}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A second in which many runs start, and most of their tasks.
+
+    Attributes:
+        tasks: the labels of tasks, each with the number of further tasks with its schedule.
+        work: the runs by their queue.
+    """
+
+    due: datetime
+    number: float
+    tasks: Sequence[tuple[str, int]]
+    work: Mapping[str, Work]
+
+
+def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[Moment]:
+    """Return the seconds in which most runs start, if two or more do, the busiest first.
+
+    Tasks with a spread are left out: their runs do not start in the same second.
+    """
+    often: list[tuple[int, Schedule]] = []
+    due_at: Counter[datetime] = Counter()
+    by: dict[datetime, Counter[int]] = {}
+    for place, group in enumerate(groups):
+        schedule = None if group.spread else group.schedule()
+        if schedule is None:
+            continue
+        first, last = map(just_before, group.within(start, end))
+        if schedule.count_between(first, last) > MAX_MOMENTS_LISTED:
+            often.append((place, schedule))
+            continue
+        for due in schedule.between(first, last):
+            _add(due_at, by, due, place, group.number)
+    for due in [*heapq.nlargest(CANDIDATES, due_at, key=due_at.__getitem__), *_hours(start, end)]:
+        due_at.setdefault(due, 0)
+    for due in heapq.nlargest(2 * CANDIDATES, due_at, key=due_at.__getitem__):
+        for place, schedule in often:
+            first, last = groups[place].within(start, end)
+            if first <= due < last and schedule.next_after(just_before(due)) == due:
+                _add(due_at, by, due, place, groups[place].number)
+    return [
+        Moment(
+            due=due,
+            number=due_at[due],
+            tasks=[
+                (groups[place].key, max(0, round(number) - 1))
+                for place, number in by[due].most_common(MAX_TASKS_NAMED)
+            ],
+            work=_work((groups[place], number) for place, number in by[due].items()),
+        )
+        for due in heapq.nlargest(MAX_MOMENTS_NAMED, due_at, key=due_at.__getitem__)
+        if due_at[due] > 1
+    ]
+
+
+def _work(members: Iterable[tuple[DueGroup, float]]) -> dict[str, Work]:
+    work: dict[str, Work] = {}
+    for group, number in members:
+        if not is_executed_by_workers(group.engine):
+            continue
+        known = work.get(group.queue, Work())
+        work[group.queue] = known.plus(number, group.takes)
+    return work
+
+
+def is_executed_by_workers(engine: str) -> bool:
+    """Return whether runs of an engine take slots of Sisy's own workers."""
+    return engine in conf.get_settings().native_engines
+
+
+def slots_by_queue(workers: Iterable[Process]) -> dict[str, int]:
+    """Return how many slots the workers have for each queue, without those that drain."""
+    slots: Counter[str] = Counter()
+    for worker in workers:
+        if worker.drain_requested_at is None:
+            slots.update(dict.fromkeys(worker.queues, worker.slots))
+    return dict(slots)
+
+
+def longest_wait(work: Mapping[str, Work], slots: Mapping[str, int]) -> Wait | None:
+    """Return how long the last run that is due at a moment will probably wait for a slot.
+
+    It will be longer if slots are in use already, and if the duration of some runs is unknown. A
+    queue without a worker is left out, because the number of its slots is unknown.
+
+    Returns:
+        The wait in the queue where it is longest; None if it is shorter than `SHORTEST_WAIT`.
+    """
+    waits = (
+        Wait(queue=queue, slots=slots[queue], time=each.wait(slots[queue]))
+        for queue, each in work.items()
+        if slots.get(queue)
+    )
+    longest = max(waits, key=lambda wait: wait.time, default=None)
+    return longest if longest and longest.time >= SHORTEST_WAIT else None
+
+
+def _add(
+    due_at: "Counter[datetime]",
+    by: "dict[datetime, Counter[int]]",
+    due: datetime,
+    place: int,
+    number: float,
+) -> None:
+    due_at[due] += number  # type: ignore[assignment]  # a sample may represent a fraction
+    by.setdefault(due, Counter())[place] += number  # type: ignore[assignment]
+
+
+def _hours(start: datetime, end: datetime) -> Iterable[datetime]:
+    hour = start.replace(minute=0, second=0, microsecond=0) + HOUR
+    while hour < end:
+        yield hour
+        hour += HOUR
