@@ -6,9 +6,9 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError
 
-from sisy.models import Run, RunState
+from sisy.models import Process, Role, Run, RunState
 from tests.commands.calling import said, told
-from tests.support.moments import HOUR, MINUTE, NOON
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -60,13 +60,51 @@ def test_the_busiest_minutes_and_the_overlapping_runs_are_named():
     scheduled("0 * * * *", label="tea")
     found = told("sisy_simulate 2026-05-06 2026-05-06T02:00")
     assert found["count"] == 2 * 120 + 2
-    assert found["busiest"][0] == {"minute": "2026-05-06T00:00:00+00:00", "runs": 3}
+    assert found["busiest"][0] == {"minute": "2026-05-06T00:00:00+00:00", "runs": 3, "wait": None}
     [met] = found["overlaps"]
     assert (met["task"], met["typical duration"], met["times"]) == ("slow", 90.0, 60)
     assert met["first"] == "2026-05-06T00:01:00+00:00"
     text = said("sisy_simulate 2026-05-06 2026-05-06T02:00 --show 3")
     assert "… and 239 more" in text
     assert "will probably be due while the previous run is still running:" in text
+
+
+@pytest.fixture
+def worker():
+    return Process.join(
+        Role.WORKER, using="default", now=NOON, lease=HOUR, slots=4, queues=("default",)
+    )
+
+
+def busiest(schedule, number, takes, **fields):
+    """Return the busiest minutes of two hours, if tasks with a schedule take so long."""
+    for n in range(number):
+        took(scheduled(schedule, label=f"invoice {n}", **fields), takes)
+    return told("sisy_simulate 2026-05-06 2026-05-06T02:00")["busiest"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_time_until_the_last_run_of_a_minute_starts_is_estimated():
+    [busy] = busiest("0 0 * * *", 30, 100 * SECOND)
+    assert busy == {"minute": "2026-05-06T00:00:00+00:00", "runs": 30, "wait": 700.0}
+    assert "11 min 40 s" in said("sisy_simulate 2026-05-06 2026-05-06T02:00")
+
+
+def test_without_a_worker_no_wait_is_estimated():
+    [busy] = busiest("0 0 * * *", 9, 100 * SECOND)
+    assert busy["wait"] is None
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_spread_makes_no_pile():
+    [busy] = busiest("0 0 * * *", 9, 100 * SECOND, spread=HOUR)
+    assert busy["wait"] is None
+
+
+@pytest.mark.usefixtures("worker")
+def test_runs_in_different_seconds_of_a_minute_make_no_pile():
+    rows = busiest("0 0 * * * */5", 1, 15 * SECOND, overlap="allow")
+    assert [(row["runs"], row["wait"]) for row in rows] == [(12, None)]
 
 
 def test_as_csv_all_of_them_are_written():

@@ -7,7 +7,7 @@ a single task, see `sisy.planning.timing.occurrences`; for the number of runs ov
 
 import heapq
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
@@ -16,6 +16,7 @@ from operator import itemgetter
 from sisy.exceptions import ScheduleError
 from sisy.models import Task, TaskState
 from sisy.planning.timing import Timing, next_unplanned, occurrences
+from sisy.reports.peaks import Work, is_executed_by_workers, longest_wait
 from sisy.schedules.calendar import just_before
 
 MAX_MINUTES_NAMED = 10
@@ -70,11 +71,16 @@ class Forecast:
 
     Attributes:
         takes: how long runs usually take, by the key of their task.
+        slots: how many slots there are for each queue.
         count: how many occurrences there are.
     """
 
     takes: dict[int, timedelta]
+    slots: Mapping[str, int] = field(default_factory=dict)
     count: int = 0
+    _second: datetime = LONG_AGO
+    _work: dict[str, Work] = field(default_factory=dict)
+    _waits: dict[datetime, timedelta] = field(default_factory=dict)
     _overlaps: dict[int, OverlapForecast] = field(default_factory=dict)
     _minutes: list[datetime] = field(default_factory=list)
     _runs: list[int] = field(default_factory=list)
@@ -83,6 +89,12 @@ class Forecast:
     def note(self, due: datetime, task: Task) -> None:
         """Count one occurrence. Call it in chronological order."""
         self.count += 1
+        if due != self._second:
+            self._end_second()
+            self._second = due
+        if not task.spread and is_executed_by_workers(task.engine):
+            known = self._work.get(task.queue, Work())
+            self._work[task.queue] = known.plus(1, self.takes.get(task.id, timedelta(0)))
         if due >= self._minute_ends_at:
             minute = due - timedelta(seconds=due.second, microseconds=due.microsecond)
             self._minute_ends_at = minute + MINUTE
@@ -102,6 +114,22 @@ class Forecast:
     def by_minute(self) -> Iterable[tuple[datetime, int]]:
         """Return each minute with occurrences, in order, and their number."""
         return zip(self._minutes, self._runs, strict=True)
+
+    def longest_waits(self) -> dict[datetime, timedelta]:
+        """Return how long the last run of a second in a minute probably waits for a slot.
+
+        Minutes in which no run waits for long are left out.
+        """
+        self._end_second()
+        return self._waits
+
+    def _end_second(self) -> None:
+        """Note how long the last run of this second probably waits."""
+        wait = longest_wait(self._work, self.slots)
+        if wait is not None:
+            minute = self._minutes[-1]
+            self._waits[minute] = max(wait.time, self._waits.get(minute, wait.time))
+        self._work = {}
 
     def busiest(self) -> list[tuple[datetime, int]]:
         """Return the minutes with the most occurrences, the busiest first."""

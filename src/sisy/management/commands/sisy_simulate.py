@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,13 +12,16 @@ from django.db import router
 from django.utils import timezone
 from django.utils.translation import ngettext
 
+from sisy import clock
 from sisy.management import lookup
 from sisy.management.arguments import MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
 from sisy.management.progress import Progress
 from sisy.models import Task, TaskState
 from sisy.reports.durations import usual_by_task
+from sisy.reports.fleet import status
 from sisy.reports.forecast import Forecast, Occurrence, occurrences_of
+from sisy.reports.peaks import slots_by_queue
 from sisy.reports.spreadsheet import write_csv
 
 MAX_OCCURRENCES_SHOWN = 50
@@ -27,10 +30,10 @@ STEP = 1_000  # occurrences between two updates of the progress
 
 class Command(AnsweringCommand):
     help = (
-        "Shows which runs are due in a time range: each occurrence, the busiest minutes, and "
-        "the tasks whose runs would probably overlap, given their typical duration. Simulates "
-        "active tasks as they are now, and changes nothing. FROM and TO are in the project's time "
-        "zone, unless they include one."
+        "Shows which runs are due in a time range: each occurrence, the busiest minutes, with the "
+        "probable wait for a slot, and the tasks whose runs would probably overlap, given their "
+        "typical duration. Simulates active tasks as they are now, and changes nothing. FROM and "
+        "TO are in the project's time zone, unless they include one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -65,7 +68,9 @@ class Command(AnsweringCommand):
         if end <= start:
             raise CommandError(f"TO must be after FROM, but {end} is not after {start}.")
         tasks = self._tasks(options["task"], using)
-        forecast = Forecast(takes=usual_by_task(using, [task.pk for task in tasks]))
+        takes = usual_by_task(using, [task.pk for task in tasks])
+        slots = slots_by_queue(status(using, clock.now(using)).workers)
+        forecast = Forecast(takes=takes, slots=slots)
         with Progress(
             sys.stderr,
             "Simulating",
@@ -149,9 +154,13 @@ def _line(occurrence: Occurrence) -> dict[str, Any]:
 
 
 def _summary(forecast: Forecast) -> dict[str, Any]:
+    waits = forecast.longest_waits()
     return {
         "count": forecast.count,
-        "busiest": [{"minute": at, "runs": runs} for at, runs in forecast.busiest()],
+        "busiest": [
+            {"minute": at, "runs": runs, "wait": _rounded(waits.get(at))}
+            for at, runs in forecast.busiest()
+        ],
         "overlaps": [
             {
                 "task": one.task.label,
@@ -163,3 +172,8 @@ def _summary(forecast: Forecast) -> dict[str, Any]:
             for one in forecast.overlaps()
         ],
     }
+
+
+def _rounded(wait: timedelta | None) -> timedelta | None:
+    """Return an estimate to the second."""
+    return wait and timedelta(seconds=round(wait.total_seconds()))
