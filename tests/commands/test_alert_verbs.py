@@ -21,11 +21,10 @@ def failure_of(line):
 def opened(number=5, **columns):
     subject = f"task:{number}"
     known = {"label": "import", "why": "The latest run failed: KeyError.", "fix": "Fix it."}
+    known |= {"kind": Kind.FAILING, "task_id": number}
     return Alert.objects.create(
-        kind=Kind.FAILING,
         subject=subject,
         open_key=f"failing:{subject}",
-        task_id=number,
         since=NOON - MINUTE,
         opened_at=NOON,
         **{**known, **columns},
@@ -41,6 +40,31 @@ def test_open_alerts_are_listed_in_80_columns_with_the_next_step(monkeypatch):
     assert lines[-1].endswith("sisy_alerts show ID")
     [row] = told("sisy_alerts list")
     assert (row["id"], row["what"], row["state"]) == (alert.pk, alert.label, "open")
+
+
+def test_an_alert_about_a_queue_says_that_it_is_one_and_how_severe_it_is():
+    alert = opened(kind=Kind.NO_WORKER, label="", queue="mail", task_id=None, fix="")
+    head, _, row = said("sisy_alerts list").splitlines()[:3]
+    assert head.split() == ["id", "severity", "problem", "what", "since", "state"]
+    assert row.split()[1:6] == ["critical", "no", "worker", "queue", "mail"]
+    assert "manage.py sisy_queues list" in said(f"sisy_alerts show {alert.pk}")
+
+
+def test_an_alert_is_shown_without_what_has_not_happened():
+    alert = opened(run_id=7)
+    text = said(f"sisy_alerts show {alert.pk}")
+    names = {line.split("  ")[0] for line in text.splitlines()}
+    assert {"why", "since", "fix"} <= names
+    assert not {"closed", "reopened", "muted by", "acknowledged by"} & names
+    assert "To see the run: manage.py sisy_runs show 7" in text
+    assert told(f"sisy_alerts show {alert.pk}")["reopened"] == 0
+
+
+def test_an_invalid_key_is_rejected_with_where_keys_are_shown():
+    with pytest.raises(CommandError, match=r"'x' is not an alert\. Use its key, such as 12"):
+        said("sisy_alerts ack x")
+    alert = opened()
+    assert told(f"sisy_alerts ack '#{alert.pk}'") == {"changed": 1}
 
 
 def test_closed_alerts_are_listed_on_request():
@@ -61,7 +85,9 @@ def test_an_alert_is_shown_with_what_to_do_next():
 def test_people_acknowledge_mute_unmute_and_close_alerts():
     alert = opened()
     assert told(f"sisy_alerts ack {alert.pk} --by ann") == {"changed": 1}
-    assert said(f"sisy_alerts mute {alert.pk} --hours 3 --by bob").strip() == "Muted 1 alert."
+    text = said(f"sisy_alerts mute {alert.pk} --hours 3 --by bob")
+    assert text == "Muted 1 alert until 2026-05-05 15:00:00 UTC.\n"
+    assert f"sisy_alerts unmute {alert.pk}" in said(f"sisy_alerts show {alert.pk}")
     alert.refresh_from_db()
     assert (alert.acknowledged_by, alert.muted_by) == ("ann", "bob")
     assert alert.muted_until == NOON + 3 * HOUR

@@ -4,7 +4,7 @@ import pytest
 from django.core.management import CommandError
 
 from sisy.models import OutboxMessage
-from tests.commands.calling import said, told
+from tests.commands.calling import said, seen, told
 from tests.support.http_server import http_server, status
 from tests.support.messages import post
 from tests.support.moments import HOUR, NOON
@@ -77,7 +77,7 @@ def dead(key="alert-1"):
     return message.pk
 
 
-def test_messages_that_were_not_delivered_are_listed():
+def test_messages_that_were_not_delivered_are_listed(monkeypatch):
     assert said("sisy_alerts messages").strip() == "Every message was sent."
     pk = dead()
     post("alert-2", channel="webhook")
@@ -91,6 +91,9 @@ def test_messages_that_were_not_delivered_are_listed():
     assert oldest["next_attempt"] is None
     assert oldest["subject"] == "Failing: invoices"
     assert "The server answered 500" in said("sisy_alerts messages")
+    text = seen("sisy_alerts messages", monkeypatch)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "manage.py sisy_alerts resend" in text
 
 
 def test_a_message_that_cannot_be_read_is_listed():

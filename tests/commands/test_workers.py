@@ -36,11 +36,12 @@ def test_workers_are_listed_with_what_they_run(monkeypatch):
     lines = seen("sisy_workers list", monkeypatch).splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[2].split()[:5] == ["71@web-1", "up", "default", "1", "4"]
-    assert lines[-1].split()[:4] == [str(run.pk), "import", "products", "71@web-1"]
-    assert lines[-1].endswith("25 % · 1 of 4 · row 1")
+    assert lines[-2].split()[:4] == [str(run.pk), "import", "products", "71@web-1"]
+    assert lines[-2].endswith("25 % · 1 of 4 · row 1")
     [worker] = told("sisy_workers list")
     assert worker["runs"][0]["progress"] == 25
     assert (worker["host"], worker["pid"], worker["slots"]) == ("web-1", 71, 4)
+    assert lines[-1] == f"To see all about a run: manage.py sisy_runs show {run.pk}"
 
 
 def test_the_state_of_a_worker_says_whether_it_starts_runs():

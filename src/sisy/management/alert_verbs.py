@@ -1,6 +1,6 @@
 """The verbs of ``sisy_alerts`` that show alerts, and note what people do about them."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,13 +11,26 @@ from django.utils.translation import ngettext
 
 from sisy.management import lookup
 from sisy.management.arguments import whole
+from sisy.management.looks import severity
 from sisy.management.table import Look
 from sisy.management.verbs import VerbCommand, add_by, add_number, who
 from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
 from sisy.reports.alerts.recovered import DAY, MAX_CLOSED_READ, closed_since, recovered_alerts
+from sisy.runtime.durations import in_zone
 
 MAX_HOURS = 24 * 366
+
+
+def alert_key(text: str) -> int:
+    """Return the key in the argument of a command: 12 or '#12'."""
+    digits = text.removeprefix("#")
+    if digits.isascii() and digits.isdigit() and len(digits) <= lookup.MAX_DIGITS:
+        return int(digits)
+    raise ArgumentTypeError(
+        f"{text!r} is not an alert. Use its key, such as 12, which 'manage.py sisy_alerts list' "
+        "shows"
+    )
 
 
 class AlertVerbs(VerbCommand):
@@ -28,7 +41,7 @@ class AlertVerbs(VerbCommand):
         listing.add_argument("--all", action="store_true", help="also list closed alerts")
         add_number(listing, "alerts", 50)
         verb("show", "show an alert: why it opened, what to do, and who did what").add_argument(
-            "alert", type=_KEY, metavar="ALERT", help="key of an alert"
+            "alert", type=alert_key, metavar="ALERT", help="key of an alert"
         )
         self._add_change(verb("ack", "acknowledge alerts: tell others that you take care"))
         mute = verb("mute", "send no messages about alerts for a while")
@@ -51,7 +64,9 @@ class AlertVerbs(VerbCommand):
 
     @staticmethod
     def _add_change(parser: ArgumentParser) -> None:
-        parser.add_argument("alerts", nargs="+", type=_KEY, metavar="ALERT", help="keys of alerts")
+        parser.add_argument(
+            "alerts", nargs="+", type=alert_key, metavar="ALERT", help="keys of alerts"
+        )
         add_by(parser)
 
     def do_list(self, *, all: bool, number: int, **options: Any) -> None:  # noqa: A002
@@ -80,7 +95,7 @@ class AlertVerbs(VerbCommand):
             )
             self.say(words % number)
         for alert in recovered_alerts(self.using, self.now) if closed else ():
-            self.say(f"{alert.why} {alert.fix}")
+            self.explain(f"{alert.why} {alert.fix}")
 
     def do_show(self, *, alert: int, **options: Any) -> None:
         [found] = self._named([alert])
@@ -88,12 +103,23 @@ class AlertVerbs(VerbCommand):
         if self.as_json:
             self.say_json(facts)
             return
-        self.describe(facts)
+        facts["message_sent"] = facts.pop("told")
+        # Most facts are about what may still happen to it.
+        self.describe({name: value for name, value in facts.items() if value})
         if found.is_open:
-            if found.fix:
-                self.say(f"Next: {found.fix}")
-            if found.acknowledged_at is None:
-                self.say(f"If you take care of it: manage.py sisy_alerts ack {alert}")
+            self._say_next(found)
+        if found.run_id:
+            self.say(f"To see the run: manage.py sisy_runs show {found.run_id}")
+
+    def _say_next(self, alert: Alert) -> None:
+        if alert.fix:
+            self.say(f"Next: {alert.fix}")
+        if alert.queue and not alert.task_id:
+            self.say("To see what holds the queue up: manage.py sisy_queues list")
+        if alert.acknowledged_at is None:
+            self.say(f"If you take care of it: manage.py sisy_alerts ack {alert.pk}")
+        if alert.is_muted(self.now):
+            self.say(f"To get messages about it again: manage.py sisy_alerts unmute {alert.pk}")
 
     def do_ack(self, *, alerts: list[int], by: str, **options: Any) -> None:
         count = self._named(alerts).acknowledge(who(by), self.now)
@@ -102,13 +128,14 @@ class AlertVerbs(VerbCommand):
     def do_mute(
         self, *, alerts: list[int], by: str, hours: int, until: datetime | None, **options: Any
     ) -> None:
-        moment = self.now + timedelta(hours=hours)
+        moment, zone = self.now + timedelta(hours=hours), timezone.get_default_timezone()
         if until is not None:
             moment = lookup.in_zone(until, timezone.get_default_timezone_name())
         if moment <= self.now:
-            raise CommandError(f"{moment.isoformat()} is in the past. Use a later moment.")
+            raise CommandError(f"{in_zone(moment, zone)} is in the past. Use a later moment.")
         count = self._named(alerts).mute(moment, who(by))
-        self._say_changed(count, "Muted %d alert.", "Muted %d alerts.")
+        more = f" until {in_zone(moment, zone)}."
+        self._say_changed(count, "Muted %d alert", "Muted %d alerts", more)
 
     def do_unmute(self, *, alerts: list[int], **options: Any) -> None:
         count = self._named(alerts).unmute(self.now)
@@ -116,7 +143,8 @@ class AlertVerbs(VerbCommand):
 
     def do_close(self, *, alerts: list[int], by: str, **options: Any) -> None:
         count = self._named(alerts).close(who(by), self.now)
-        self._say_changed(count, "Closed %d alert.", "Closed %d alerts.")
+        more = " New evidence of a problem opens an alert again."
+        self._say_changed(count, "Closed %d alert.", "Closed %d alerts.", more)
 
     def _named(self, keys: Sequence[int]) -> AlertQuerySet:
         """Return the alerts with these keys.
@@ -132,13 +160,10 @@ class AlertVerbs(VerbCommand):
             )
         return alerts
 
-    def _say_changed(self, count: int, one: str, many: str) -> None:
+    def _say_changed(self, count: int, one: str, many: str, more: str = "") -> None:
         if not count:
             raise CommandError("Nothing to do: the alerts are closed, or it was done before.")
-        self.say_with(ngettext(one, many, count) % count, changed=count)
-
-
-_KEY = whole(1, 10**lookup.MAX_DIGITS)
+        self.say_with(ngettext(one, many, count) % count + more, changed=count)
 
 
 def _state(alert: Alert, now: datetime) -> str:
@@ -152,8 +177,9 @@ def _state(alert: Alert, now: datetime) -> str:
 def _line(alert: Alert, now: datetime) -> dict[str, Any]:
     return {
         "id": alert.pk,
+        "severity": severity(str(alert.severity)),
         "problem": str(alert.get_kind_display()),
-        "what": alert.name,
+        "what": alert.name if alert.name != alert.queue else f"queue {alert.queue}",
         "since": alert.since,
         "state": _state(alert, now),
     }

@@ -60,7 +60,8 @@ class VerbCommand(AnsweringCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         djangos = _OptionsAfterVerb().create_parser("manage.py", "sisy", add_help=False)
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+        self._known = verbs.choices
 
         def verb(name: str, words: str) -> ArgumentParser:
             added = verbs.add_parser(
@@ -80,6 +81,12 @@ class VerbCommand(AnsweringCommand):
         raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["verb"] is None:
+            name = type(self).__module__.rpartition(".")[2]
+            raise CommandError(
+                f"Say what to do: {', '.join(self._known)}. For help: manage.py {name} --help",
+                returncode=2,
+            )
         self.using = router.db_for_write(Task)
         self.now = clock.now(self.using)
         try:

@@ -56,20 +56,27 @@ class Command(AlertVerbs):
 
     def do_test(self, *, channels: list[str], **options: Any) -> None:
         rows = [self._tried(name) for name in channels or _names()]
-        self.answer(rows)
+        self.answer(rows, wraps="error")
         if failed := [row["channel"] for row in rows if row["error"]]:
             raise CommandError(f"Not sent: {', '.join(failed)}.", returncode=1)
 
     def do_messages(self, *, number: int, **options: Any) -> None:
         found = undelivered(self.using, number)
-        self.answer([_line(one) for one in found], otherwise="Every message was sent.")
+        self.answer(
+            [_line(one) for one in found], otherwise="Every message was sent.", wraps="error"
+        )
+        if any(one.is_dead for one in found) and not self.as_json:
+            self.say("To resend those that are not retried: manage.py sisy_alerts resend")
 
     def do_resend(self, *, messages: list[int], **options: Any) -> None:
         rows = OutboxMessage.objects.using(self.using)
         chosen = rows.filter(pk__in=messages) if messages else rows.all()
         count = sending.resend(chosen, self.now)
         if not count:
-            raise CommandError("No such messages. Only messages that are not retried are resent.")
+            raise CommandError(
+                "No messages to resend. Only those that are not retried by themselves are resent: "
+                "manage.py sisy_alerts messages"
+            )
         words = ngettext("%d message is sent again.", "%d messages are sent again.", count)
         self.say_with(words % count, resent=count)
 

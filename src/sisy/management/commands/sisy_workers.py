@@ -69,6 +69,7 @@ class Command(VerbCommand):
         if running := [self._line_of_run(run, progress) for one in found for run in one.runs]:
             self.stdout.write("\nRunning now:")
             self.answer(running)
+            self.say(f"To see all about a run: manage.py sisy_runs show {running[0]['run']}")
         for one in found:
             if one.process.problem:
                 self.explain(f"{one.process} has a problem: {one.process.problem}")
@@ -105,8 +106,10 @@ class Command(VerbCommand):
         if not drained:
             raise CommandError("Nothing to drain: already draining, or stopped.")
         words = ngettext(
-            "Draining %d worker. It exits when its current runs have finished.",
-            "Draining %d workers. They exit when their current runs have finished.",
+            "Draining %d worker. It exits when its current runs have finished. To see whether it "
+            "has: manage.py sisy_workers list",
+            "Draining %d workers. They exit when their current runs have finished. To see whether "
+            "they have: manage.py sisy_workers list",
             len(drained),
         )
         self.say_with(words % len(drained), draining=[name_of_worker(one) for one in drained])
@@ -142,8 +145,8 @@ class Command(VerbCommand):
             "queues": ", ".join(one.process.queues),
             "runs": len(one.runs),
             "slots": one.process.slots,
-            "lease": formatting.distance(one.process.lease_until, self.now),
-            "since": formatting.distance(one.process.started_at, self.now),
+            "lease_ends": formatting.distance(one.process.lease_until, self.now),
+            "started": formatting.distance(one.process.started_at, self.now),
         }
 
     def _line_of_run(self, run: Run, progress: dict[int, ShownProgress]) -> dict[str, Any]:
