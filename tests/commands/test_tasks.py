@@ -157,8 +157,10 @@ def test_history_shows_how_runs_ended_and_why():
     assert Run.objects.get(pk=again["run"]).retry_of_id == run.pk
     with pytest.raises(CommandError, match="Only finished runs can be retried"):
         said(f"sisy_tasks retry {again['run']}")
-    with pytest.raises(CommandError, match="Run 99999 does not exist"):
+    with pytest.raises(CommandError, match=r"Run 99999 does not exist.*manage\.py sisy_runs list"):
         said("sisy_tasks retry 99999")
+    with pytest.raises(CommandError, match=r"'x' is not a run\. Use its key, such as 7 or '#7'"):
+        said("sisy_tasks retry x")
 
 
 def test_a_backfill_is_shown_and_then_made_in_the_zone_of_the_task(noon):

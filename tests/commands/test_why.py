@@ -15,7 +15,7 @@ from sisy.models import Origin, Overlap, Process, Queue, Role, Run, RunState, Ta
 from sisy.reports import formatting
 from sisy.worker.claim import claim
 from tests.app import jobs
-from tests.commands.calling import said, told
+from tests.commands.calling import said, seen, told
 from tests.roles.steps import finish
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
@@ -291,3 +291,11 @@ def test_the_answer_as_json_names_the_run():
     answer = told(f"sisy_tasks why '#{run.pk}'")
     assert (answer["task"], answer["run"]) == (run.task_id, run.pk)
     assert answer["answer"].startswith(since(run))
+
+
+def test_an_answer_is_wrapped_to_the_terminal(monkeypatch):
+    task = scheduled("0 15 * * *", label="tea")
+    task.pause("until the new warehouse is open, which may take until the end of the year")
+    lines = seen(f"sisy_tasks why {task.pk}", monkeypatch).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert " ".join(lines) == why(task.pk)

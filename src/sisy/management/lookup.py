@@ -57,7 +57,10 @@ def run_with_key(key: int, using: str) -> Run:
     """
     if (run := Run.objects.using(using).filter(pk=key).first()) is not None:
         return run
-    raise CommandError(f"Run {key} does not exist, or has been pruned.")
+    raise CommandError(
+        f"Run {key} does not exist, or has been pruned. Run 'manage.py sisy_runs list' to see the "
+        "newest runs."
+    )
 
 
 def run_asked_about(subject: str, when: str | None, using: str) -> Run | None:

@@ -15,7 +15,6 @@ from django.utils.translation import ngettext
 from sisy.dashboard.actions.cancelling import told
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.management import arguments, lookup, task_text
-from sisy.management.arguments import whole
 from sisy.management.run_text import facts_of
 from sisy.management.table import Lines
 from sisy.management.verbs import VerbCommand, add_number, who
@@ -86,7 +85,7 @@ class Command(VerbCommand):
         retry = verb("retry", "submit a new run that repeats a finished one", of_task=False)
         retry.add_argument(
             "run",
-            type=whole(1, 10**lookup.MAX_DIGITS),
+            type=lookup.run_argument,
             metavar="RUN",
             help="key of a finished run",
         )
@@ -247,17 +246,23 @@ class Command(VerbCommand):
         if (run := lookup.run_asked_about(subject, when, self.using)) is not None:
             name = run.task.timezone if run.task else timezone.get_default_timezone_name()
             sentence = why_run(run, zone_named(name), self.now)
-            self.say_with(sentence, task=run.task_id, run=run.pk, answer=sentence)
+            self._explain(sentence, task=run.task_id, run=run.pk)
             return
         task = lookup.task_named(subject, self.using)
         if when is None:
             sentence = why_task(task, self.using, self.now)
-            self.say_with(sentence, task=task.pk, answer=sentence)
+            self._explain(sentence, task=task.pk)
             return
         asked = arguments.moment(when, zone_named(task.timezone), self.now)
         at = lookup.in_zone(asked, task.timezone)
         sentence = why(task, at, self.using, self.now)
-        self.say_with(sentence, task=task.pk, moment=at, answer=sentence)
+        self._explain(sentence, task=task.pk, moment=at)
+
+    def _explain(self, sentence: str, **about: Any) -> None:
+        if self.as_json:
+            self.say_json(about | {"answer": sentence})
+        else:
+            self.explain(sentence)
 
     def _say_of_run(self, run: Run, what: str) -> None:
         self.say_with(
