@@ -128,8 +128,11 @@ def test_of_very_many_ended_processes_the_newest_are_read(monkeypatch):
     for number in (1, 2, 3):
         lived(8 * HOUR, number * HOUR, role=Role.ENGINE)
     lived(30 * MINUTE)
-    assert past("default", NOON).ended == []
+    lived(8 * HOUR, MINUTE, role=Role.WORKER)
+    assert [one.process.role for one in past("default", NOON).ended] == [Role.WORKER]
     assert gaps() == []
+    assert "of the 2 processes that ended last" in shown()
+    assert "Of the 2 processes that ended last." in said("sisy_workers list --ended")
 
 
 def test_ended_processes_fit_the_terminal_and_are_listed_as_json(monkeypatch):

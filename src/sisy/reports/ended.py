@@ -79,11 +79,13 @@ class Past:
     Attributes:
         ended: the newest ones of each role, the latest end first.
         more: how many others of the processes that were read ended as well.
+        read: the number of ended processes that were read; None if these are all.
         gaps: the periods without a heartbeat, the latest first.
     """
 
     ended: list[Ended]
     more: int
+    read: int | None
     gaps: list[Gap]
 
 
@@ -92,7 +94,8 @@ def past(using: str, now: datetime) -> Past:
     since = now - SPAN
     rows = Process.all_objects.using(using).filter(ended_at__gte=since).order_by("-ended_at")
     read = list(rows[:MAX_READ])
-    if len(read) == MAX_READ:
+    is_cut_short = len(read) == MAX_READ
+    if is_cut_short:
         # Of the time before, not all processes are known.
         since = max(since, read[-1].ended_at or since)
     by_role = {
@@ -104,6 +107,7 @@ def past(using: str, now: datetime) -> Past:
     return Past(
         ended=sorted(ended, key=lambda one: one.at, reverse=True),
         more=sum(len(group[MAX_OF_ROLE:]) for group in by_role.values()),
+        read=MAX_READ if is_cut_short else None,
         gaps=_gaps([*by_role[Role.HEARTBEAT], *up], since, now),
     )
 

@@ -79,7 +79,14 @@ class Command(VerbCommand):
         if self.as_json:
             gaps = [{"since": gap.since, "until": gap.until} for gap in found.gaps]
             ended = [_facts_of_ended(one) for one in found.ended]
-            self.say_json({"ended": ended, "more": found.more, "without_heartbeat": gaps})
+            self.say_json(
+                {
+                    "ended": ended,
+                    "more": found.more,
+                    "read": found.read,
+                    "without_heartbeat": gaps,
+                }
+            )
             return
         self.answer(
             [_line_of_ended(one, self.now) for one in found.ended],
@@ -89,6 +96,8 @@ class Command(VerbCommand):
         if found.more:
             words = ngettext("%d more ended before.", "%d more ended before.", found.more)
             self.say(words % found.more)
+        if found.read:
+            self.say(f"Of the {found.read:,} processes that ended last.")
         for gap in found.gaps:
             self.explain(gap.words)
 
