@@ -97,7 +97,12 @@ class Command(VerbCommand):
             words = ngettext("%d more ended before.", "%d more ended before.", found.more)
             self.say(words % found.more)
         if found.read:
-            self.say(f"Of the {found.read:,} processes that ended last.")
+            words = ngettext(
+                "Of the process that ended last.",
+                "Of the %(n)s processes that ended last.",
+                found.read,
+            )
+            self.say(words % {"n": f"{found.read:,}"})
         for gap in found.gaps:
             self.explain(gap.words)
 
