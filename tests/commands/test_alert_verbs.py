@@ -60,6 +60,12 @@ def test_an_alert_is_shown_without_what_has_not_happened():
     assert told(f"sisy_alerts show {alert.pk}")["reopened"] == 0
 
 
+def test_an_alert_about_missed_occurrences_leads_to_the_ended_heartbeats():
+    alert = opened(kind=Kind.MISSED)
+    assert "manage.py sisy_workers list --ended" in said(f"sisy_alerts show {alert.pk}")
+    assert "--ended" not in said(f"sisy_alerts show {opened(6).pk}")
+
+
 def test_an_invalid_key_is_rejected_with_where_keys_are_shown():
     with pytest.raises(CommandError, match=r"'x' is not an alert\. Use its key, such as 12"):
         said("sisy_alerts ack x")

@@ -164,6 +164,13 @@ def test_hostile_labels_are_shown_harmlessly():
     assert not flaw_in(text_of(browser_of("view_task").get("/sisy/?parts=alerts")))
 
 
+def test_missed_occurrences_lead_to_the_processes_that_ended():
+    up()
+    opened(Kind.MISSED, why="2 occurrences were missed.")
+    page = browser_of("view_task").get("/sisy/?parts=alerts").content.decode()
+    assert 'href="/sisy/fleet/#ended"' in page
+
+
 def rows_in(page):
     return re.findall(r'<li id="(alert-[^"]+)" class="sisy-alert (\w+(?: handled)?)"', page)
 

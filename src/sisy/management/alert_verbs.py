@@ -16,6 +16,7 @@ from sisy.management.table import Look
 from sisy.management.verbs import VerbCommand, add_by, add_number, who
 from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
+from sisy.records.problems import Kind
 from sisy.reports.alerts.recovered import DAY, MAX_CLOSED_READ, closed_since, recovered_alerts
 from sisy.runtime.durations import in_zone
 
@@ -114,6 +115,8 @@ class AlertVerbs(VerbCommand):
     def _say_next(self, alert: Alert) -> None:
         if alert.fix:
             self.say(f"Next: {alert.fix}")
+        if alert.kind == Kind.MISSED:
+            self.say("To see when no heartbeat was running: manage.py sisy_workers list --ended")
         if alert.queue and not alert.task_id:
             self.say("To see what holds the queue up: manage.py sisy_queues list")
         if alert.acknowledged_at is None:
