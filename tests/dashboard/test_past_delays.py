@@ -150,10 +150,18 @@ def test_a_delayed_queue_without_late_tasks_is_shown_too():
     delayed(tasks_of(1), kind=Kind.QUEUED, why=why, closed=MIDNIGHT + 12 * MINUTE)
     [alert] = shown()
     assert alert.why == (
-        "The queue 'default' was delayed for 7 min, by runs due at 2026-05-05 00:00:00 UTC. The "
-        f"alert said: {crowd}"
+        "The queue 'default' was delayed for 7 min. Its oldest run was due at 2026-05-05 00:00:00 "
+        f"UTC. The alert said: {crowd}"
     )
     assert alert.again_at == MIDNIGHT + DAY
+
+
+def test_a_delayed_queue_with_only_one_late_task_is_shown_too():
+    tasks = tasks_of(2)
+    delayed(tasks[:1])
+    delayed(tasks[1:], kind=Kind.QUEUED, closed=MIDNIGHT + 12 * MINUTE)
+    [alert] = shown()
+    assert alert.why.startswith("The queue 'default' was delayed for 7 min.")
 
 
 def test_each_moment_is_a_row_and_the_longest_are_shown():

@@ -5,11 +5,11 @@ night, so people must see that it was there.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -20,8 +20,7 @@ from sisy.reports.alerts.alert import Alert, Kind, Severity
 from sisy.runtime.durations import in_zone, rounded_text
 
 KINDS = (Kind.LATE, Kind.QUEUED)
-COLUMNS = ("kind", "queue", "run_id", "why", "since", "closed_at")
-DAY = timedelta(days=1)
+NO_TIME, DAY = timedelta(0), timedelta(days=1)
 MAX_CLOSED_READ = 500  # alerts that were closed last
 MAX_DELAYS_SHOWN = 3  # those that were longest
 MAX_DUE_COUNTED = 10_000  # tasks that are due together again
@@ -46,6 +45,25 @@ class Delay:
     waited: timedelta
     cause: str
     again_at: datetime | None
+
+
+class _Closed(NamedTuple):
+    """The columns of an alert that was closed."""
+
+    kind: str
+    queue: str
+    run_id: int
+    why: str
+    since: datetime
+    closed_at: datetime
+
+
+class _Started(NamedTuple):
+    """A run that an alert is about: when it was due, and how long it waited for its start."""
+
+    task_id: int
+    due: datetime
+    waited: timedelta
 
 
 def closed_since(using: str, since: datetime) -> int:
@@ -92,55 +110,69 @@ def past_delays(using: str, now: datetime) -> list[Delay]:
     """
     closed = AlertRecord.objects.using(using).filter(closed_at__gte=now - DAY)
     # Without a condition for the kind, so that the index of this order bounds what is read.
-    read = closed.only(*COLUMNS).order_by("-closed_at")[:MAX_CLOSED_READ]
-    records = [record for record in read if record.kind in KINDS]
-    if not records:
+    newest = closed.order_by("-closed_at").values_list(*_Closed._fields)[:MAX_CLOSED_READ]
+    alerts = [alert for alert in map(_Closed._make, newest) if alert.kind in KINDS]
+    if not alerts:
         return []
     lasting = AlertRecord.objects.using(using).open().filter(kind__in=KINDS)
     queues = set(lasting.order_by().values_list("queue", flat=True))
-    known = Run.objects.using(using).only("due_at", "ready_at", "started_at", "task_id")
-    runs = known.in_bulk([record.run_id for record in records if record.run_id is not None])
-    together: dict[tuple[str, datetime], list[AlertRecord]] = defaultdict(list)
-    for record in records:
-        run = runs.get(record.run_id or 0)
-        if run is not None and record.queue not in queues:
-            due = (run.due_at or run.ready_at).replace(microsecond=0)
-            together[record.queue, due].append(record)
-    tasks = [run.task_id for run in runs.values() if run.task_id is not None]
+    runs = _started(using, [alert.run_id for alert in alerts if alert.queue not in queues])
+    together: dict[tuple[str, datetime], list[_Closed]] = defaultdict(list)
+    for alert in alerts:
+        if alert.run_id in runs and alert.queue not in queues:
+            together[alert.queue, runs[alert.run_id].due].append(alert)
+    tasks = {run.task_id for run in runs.values()}
     next_of = dict(Task.objects.using(using).filter(pk__in=tasks).values_list("pk", "next_run"))
-    found = [
-        _delay(queue, due, several, runs, next_of) for (queue, due), several in together.items()
-    ]
+    found = [_delay(*key, several, runs, next_of) for key, several in together.items()]
     # A task that was late alone made no pile. Its page shows that it was late.
-    delays = [each for each in found if each.number != 1 and each.waited]
+    delays = [each for each in found if each.waited]
     return sorted(delays, key=attrgetter("waited"), reverse=True)
+
+
+def _started(using: str, keys: Collection[int]) -> dict[int, _Started]:
+    """Return the runs of tasks with these keys, by key."""
+    runs = Run.objects.using(using).filter(pk__in=keys, task_id__isnull=False)
+    columns = ("pk", "task_id", "due_at", "ready_at", "started_at")
+    return {
+        pk: _Started(
+            task_id=task,
+            due=(due_at or ready_at).replace(microsecond=0),
+            waited=started_at - ready_at if started_at else NO_TIME,
+        )
+        for pk, task, due_at, ready_at, started_at in runs.values_list(*columns)
+    }
 
 
 def _delay(
     queue: str,
     due: datetime,
-    records: Sequence[AlertRecord],
-    runs: Mapping[int, Run],
+    alerts: Sequence[_Closed],
+    runs: Mapping[int, _Started],
     next_of: Mapping[int, datetime | None],
 ) -> Delay:
-    """Return the delay that several alerts of a queue recorded."""
-    late = [record for record in records if record.kind == Kind.LATE]
-    of_alerts = [runs[record.run_id] for record in late or records if record.run_id is not None]
-    waited = [run.lateness for run in of_alerts] if late else [records[0].lasted(due)]
-    again = (next_of.get(run.task_id) for run in of_alerts if run.task_id is not None)
+    """Return the delay that several alerts recorded; one of 0 s if one task was late alone."""
+    late = [alert for alert in alerts if alert.kind == Kind.LATE]
+    late = late if len(late) > 1 else []
+    of_queue = [alert for alert in alerts if alert.kind == Kind.QUEUED]
+    waited = [runs[alert.run_id].waited for alert in late]
+    lasted = [alert.closed_at - alert.since for alert in of_queue]
+    shown = late or of_queue
+    again = [next_of.get(runs[alert.run_id].task_id) for alert in shown]
     return Delay(
         queue=queue,
         due=due,
         number=len(late),
-        waited=max(filter(None, waited), default=timedelta(0)),
-        cause=_most_common(map(_cause_of, late or records)) or "",
+        waited=max(waited or lasted, default=NO_TIME),
+        cause=_most_common(_cause_of(alert.kind, alert.why) for alert in shown) or "",
         again_at=_most_common(filter(None, again)),
     )
 
 
 def in_words(delay: Delay) -> str:
     """Return what a delay was, in one or two sentences."""
-    words = gettext("The queue '%(queue)s' was delayed for %(waited)s, by runs due at %(due)s.")
+    words = gettext(
+        "The queue '%(queue)s' was delayed for %(waited)s. Its oldest run was due at %(due)s."
+    )
     if delay.number:
         words = ngettext(
             "%(number)d run due at %(due)s waited %(waited)s to start.",
@@ -173,10 +205,10 @@ def _fix(using: str, delay: Delay) -> str:
     return words % {"number": number, "again": again}
 
 
-def _cause_of(record: AlertRecord) -> str:
+def _cause_of(kind: str, why: str) -> str:
     """Return the cause that an alert named; that of a queue begins with how many runs it had."""
-    _, _, details = record.why.partition(". ")
-    return details if record.kind == Kind.QUEUED and details else record.why.partition(": ")[2]
+    _, _, details = why.partition(". ")
+    return details if kind == Kind.QUEUED and details else why.partition(": ")[2]
 
 
 def _most_common(values: Iterable[T]) -> T | None:
