@@ -31,13 +31,13 @@ def test_tasks_are_listed_with_when_they_are_due_next():
 
 def test_in_80_columns_labels_are_told_apart_and_moments_are_whole(monkeypatch):
     for zone in ("UTC", "Asia/Tokyo"):
-        label = f"invoices of {zone[:5]}"
+        label = f"invoices in shop {zone[:5]}"
         scheduled("*/10 6-22 * * *", label=label, queue="labels", timezone=zone)
     scheduled("0 5 * * *", label="old").pause()
     head, _, *rows, hint = seen("sisy_tasks list", monkeypatch).splitlines()
     assert head.split() == ["id", "label", "schedule", "state", "next", "run"]
     assert max(map(len, [head, *rows])) <= 80
-    assert "invoices of Asia/" in rows[0]
+    assert "invoices in shop Asia/" in rows[0]
     assert rows[0].endswith("05-05 12:10")
     assert "*/10 6-22 * * * Asia/Tokyo" in rows[0]
     assert "*/10 6-22 * * *  " in rows[1]
