@@ -119,7 +119,7 @@ def past_delays(using: str, now: datetime) -> list[Delay]:
     runs = _started(using, [alert.run_id for alert in alerts if alert.queue not in queues])
     together: dict[tuple[str, datetime], list[_Closed]] = defaultdict(list)
     for alert in alerts:
-        if alert.run_id in runs and alert.queue not in queues:
+        if alert.run_id in runs:
             together[alert.queue, runs[alert.run_id].due].append(alert)
     tasks = {run.task_id for run in runs.values()}
     next_of = dict(Task.objects.using(using).filter(pk__in=tasks).values_list("pk", "next_run"))
