@@ -1,5 +1,6 @@
 """What happened in the world, as it saw it itself: the ledger is compared with this."""
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -71,6 +72,8 @@ class Story:
     asked_for: int = 0
     queued_cancelled: bool = False
     eras: list[Era] = field(default_factory=list)
+    recounts: list[datetime] = field(default_factory=list)
+    """When its iterations were changed."""
 
     def changes(self, begun: datetime, settled: datetime, times: Times | None) -> None:
         """Note that from now on it is due at other times, or never, or has another priority."""
@@ -121,6 +124,9 @@ class History:
         self.once: int = 0
         self.crashes = 0
         self.withdrawn: set[int] = set()
+        self.planned_at: dict[int, datetime] = {}
+        self._last_before_steps: list[int] = []
+        self._live_at_steps: set[int] = set()
         self.counts: dict[str, int] = {}
         self._world = world
         self._going: dict[str, list[Execution]] = {}
@@ -137,8 +143,23 @@ class History:
     def count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
 
+    def clock_is_set_back(self) -> None:
+        """Note which runs there are: moments before and after this cannot be compared."""
+        last = Run.objects.order_by("-pk").values_list("pk", flat=True).first()
+        self._last_before_steps.append(last or 0)
+        self._live_at_steps.update(Run.objects.live().values_list("pk", flat=True))
+
+    def timeline_of(self, pk: int) -> int | None:
+        """Return how often the clock was set back before a run; None if it was live meanwhile.
+
+        Moments in the ledger tell an order only for runs of the same timeline.
+        """
+        return None if pk in self._live_at_steps else bisect_left(self._last_before_steps, pk)
+
     def is_planned(self, run: Run) -> None:
         """Note that a run was planned, or submitted."""
+        # A heartbeat may have been frozen between its reading of the clock and its transaction.
+        self.planned_at[run.pk] = self._world.now
         if run.due_at is not None and run.planned_at < run.due_at:
             self.count("planned ahead")
 

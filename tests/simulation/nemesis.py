@@ -111,7 +111,10 @@ class Nemesis:
         self._site.history.count("clock steps")
         long = [timedelta(hours=hours) for hours in CLOCK_STEPS]
         short = [timedelta(seconds=seconds) for seconds in SHORT_STEPS]
-        self._world.set_clock(self._world.random.choice((*long, *short)))
+        step = self._world.random.choice((*long, *short))
+        if step < timedelta(0):
+            self._site.history.clock_is_set_back()
+        self._world.set_clock(step)
         self._site.is_dirty = True
         self._site.wake_some()
 

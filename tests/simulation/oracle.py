@@ -120,7 +120,8 @@ class Oracle:
                 self._wrong(f"{story.label} has a row for {due}, at which it was not due")
             elif count > 1:
                 self._wrong(f"{story.label} has {count} rows for {due}")
-        for due in sorted(required - found.keys()):
+        absent = sorted(required - found.keys())
+        for due in (one for one in absent if not _is_before_a_recount(story, one, rows)):
             self._wrong(f"{story.label} has nothing in the ledger for {due}")
 
     def _moments_of(
@@ -172,7 +173,9 @@ class Oracle:
             if at_once is not None and first <= at_once <= last:
                 due = sorted({*due, at_once})
             run = {row["due_at"] for row in made if row["state"] != RunState.MISSED}
-            wanted = set(self._wanted(story, due, now))
+            # Another heartbeat may have planned some of them at the same time.
+            by_others = {row["due_at"] for row in rows if row["planned_at"] != now}
+            wanted = set(self._wanted(story, due, now)) - by_others
             if run != wanted:
                 self._wrong(
                     f"{story.label} (missed={story.missed}) ran {sorted(map(str, run))} "
@@ -215,10 +218,13 @@ class Oracle:
         for row in rows:
             if row["state"] == RunState.MISSED or row["origin"] != Origin.SCHEDULE:
                 continue
+            # Who planned it may have been killed before it said so.
+            planned = self.history.planned_at.get(row["pk"]) or row["started_at"]
+            latest = max(filter(None, (row["due_at"], row["planned_at"], planned)))
             allowed = {
                 era.priority
                 for era, following in zip(story.eras, [*story.eras[1:], None], strict=True)
-                if era.begun - FUZZ <= max(row["due_at"], row["planned_at"])
+                if era.begun - FUZZ <= latest
                 and (following is None or row["due_at"] <= _until(following, era))
             }
             if allowed and row["priority"] not in allowed:
@@ -234,12 +240,13 @@ class Oracle:
         if story.overlap not in FORBIDDING:
             return
         spans = sorted(
-            (row["started_at"], row["finished_at"], row["pk"])
+            (timeline, row["started_at"], row["finished_at"], row["pk"])
             for row in rows
             if row["state"] in ENDED and row["started_at"]
+            if (timeline := self.history.timeline_of(row["pk"])) is not None
         )
-        for (_, end, pk), (start, _, other) in pairwise(spans):
-            if start + FUZZ < end:
+        for (before, _, end, pk), (after, start, _, other) in pairwise(spans):
+            if before == after and start + FUZZ < end:
                 self._wrong(f"{story.label}: run {other} began before run {pk} had ended")
 
     def _is_explained(self, row: dict, story: Story | None) -> None:
@@ -298,6 +305,8 @@ class Oracle:
             )
         elif story is None or story.overlap not in FORBIDDING:
             self._wrong(f"{_named(row)} was skipped, against the policy of {story}")
+        elif not self._can_be_compared(row, blocker):
+            pass
         elif story.overlap in CANCELLING:
             if (blocker["ready_at"], blocker["pk"]) < (row["ready_at"], row["pk"]):
                 self._wrong(f"{_named(row)} was skipped for an older one: {_named(blocker)}")
@@ -309,6 +318,11 @@ class Oracle:
             and blocker["finished_at"] + A_LOOK < row["finished_at"]
         ):
             self._wrong(f"{_named(row)} was skipped when that had ended: {_named(blocker)}")
+
+    def _can_be_compared(self, row: dict, other: dict) -> bool:
+        """Return whether moments tell which of two runs was first."""
+        timelines = {self.history.timeline_of(each["pk"]) for each in (row, other)}
+        return len(timelines) == 1 and None not in timelines
 
 
 def _named(row: dict[str, Any] | None) -> str:
@@ -362,6 +376,15 @@ def _fired_at_once(story: Story, rows: list[dict]) -> datetime | None:
         return begins or any(era.times and era.times.start == due for era in story.eras)
 
     return min(filter(can_be, (row["due_at"] for row in rows)), default=None)
+
+
+def _is_before_a_recount(story: Story, due: datetime, rows: list[dict]) -> bool:
+    """Return whether a task may have had all its iterations, until they were changed.
+
+    If some of its runs were then skipped, it has had fewer after all.
+    """
+    planned = [row["planned_at"] for row in rows if row["due_at"] > due]
+    return any(due <= moment < min(planned, default=moment + FUZZ) for moment in story.recounts)
 
 
 def _used_up_at(story: Story, rows: list[dict]) -> datetime | None:

@@ -241,6 +241,7 @@ class User:
 
         def recounted(begun: datetime, iterations: int | None) -> None:
             story.iterations = iterations or story.iterations
+            story.recounts.append(self._world.now)
 
         self._do(save, recounted, story)
 
