@@ -10,7 +10,7 @@ from django.db import connections
 from sisy.conf import DEFAULT_QUEUES
 from sisy.models.task_queries import TaskQuerySet
 
-MAX_STEPS = 100  # names that are found one by one; if there are more, all tasks are read
+MAX_STEPS = 20  # names that are found one by one; if there are more, all tasks are read
 
 
 def queues_of(tasks: TaskQuerySet) -> list[str]:
