@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sisy.models import Alert, Process, Role, Run, RunState, TroubledRun
+from sisy.models import Alert, Process, Queue, Role, Run, RunState, TroubledRun
 from sisy.records.problems import Kind
 from sisy.reports.alerts import find_alerts
 from tests.admin.pages import history_of, messages_of, text_of
@@ -61,7 +61,37 @@ def test_an_alert_says_how_many_runs_have_failed_by_now():
     assert alert.run == latest.pk
     Run.objects.bulk_create(more[6:])
     [alert] = find_alerts("default", NOON)
-    assert alert.why == "The last 40 runs failed, or more: KeyError."
+    assert alert.why == "At least the last 40 runs failed: KeyError."
+
+
+def test_an_alert_names_the_newest_run_and_its_error_if_one_may_see_it():
+    up()
+    run = failed_run(label="import")
+    fix = f"Retry with 'manage.py sisy_runs retry {run.pk}'."
+    opened(subject=f"task:{run.task_id}", task_id=run.task_id, run_id=run.pk, fix=fix)
+    reason = "KeyError: 'price'"
+    newest = run.task.new_run(
+        now=NOON, state=RunState.FAILED, finished_at=NOON, reason=reason, error_class="KeyError"
+    )
+    newest.save()
+    text = text_of(browser_of("view_task", "view_run_details").get("/sisy/?parts=alerts"))
+    assert "The last 2 runs failed: KeyError: 'price'." in text
+    assert f"sisy_runs retry {newest.pk}'" in text
+    assert f"sisy_runs retry {run.pk}'" not in text
+    assert "KeyError: 'price'" in told("sisy_status")["alerts"][0]["why"]
+    text = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    assert "The last 2 runs failed: KeyError." in text
+
+
+def test_what_is_no_problem_is_listed_below_the_problems():
+    up()
+    paused = "No problem at the moment"
+    Queue.objects.pause("default", "Maintenance.")
+    assert paused not in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    failed_run(label="import")
+    text = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    assert text.index("import") < text.index(paused) < text.index("Maintenance")
+    assert "1 problem" in text
 
 
 def test_a_problem_with_an_alert_is_listed_once():

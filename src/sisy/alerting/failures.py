@@ -157,7 +157,12 @@ def _why(run: Run, number: int) -> str:
 def _fix(run: Run, *, is_missing: bool) -> str:
     if is_missing:
         return gettext("Restore the function, or set another one (target_path).")
-    return gettext("Fix the cause, and then retry with 'manage.py sisy_runs retry %d'.") % run.pk
+    return retry_in_words(run.pk)
+
+
+def retry_in_words(run: int) -> str:
+    """Return what to do about a failed run."""
+    return gettext("Fix the cause, and then retry with 'manage.py sisy_runs retry %d'.") % run
 
 
 def _missed(using: str, missed: Mapping[int, Sequence[Run]]) -> Iterator[Problem]:
@@ -174,7 +179,11 @@ def _missed(using: str, missed: Mapping[int, Sequence[Run]]) -> Iterator[Problem
             label=newest.label,
             since=began,
             why=f"{words % number}: {newest.reason}",
-            fix=gettext("Backfill them if they must run: 'manage.py sisy_tasks backfill'."),
+            fix=gettext(
+                "If they must still run: 'manage.py sisy_tasks backfill %d FROM TO'. With "
+                "--dry-run, it only lists them."
+            )
+            % pk,
             task=pk,
             run=newest.pk,
             queue=newest.queue,

@@ -105,6 +105,7 @@ class AlertVerbs(VerbCommand):
             self.say_json(facts)
             return
         facts["message_sent"] = facts.pop("told")
+        facts["kind"] = str(found.get_kind_display())
         # Most facts are about what may still happen to it.
         self.describe({name: value for name, value in facts.items() if value})
         if found.is_open:

@@ -75,7 +75,7 @@ def _line(alert: Alert) -> dict[str, Any]:
         "alert": alert.record and alert.record.pk,
         "severity": alert.severity,
         "what": alert.what,
-        "why": alert.why,
+        "why": alert.full or alert.why,
         "since": alert.since,
     }
 

@@ -56,6 +56,8 @@ class Alert:
     """The alert of which people are told, if there is one."""
     number: int = 1
     """The number of problems that the row represents."""
+    full: str = ""
+    """The text with all of the error, if the reader may see it; otherwise empty."""
     is_flapping: bool = False
     """True if the task fails and recovers again and again."""
     is_over: bool = False

@@ -92,7 +92,7 @@ class AlertGroup:
     def why(self) -> str:
         """The text of the alert, or what the texts of all have in common."""
         if len(self.same) == 1 or self.lead.is_about_site:
-            return self.lead.why
+            return self.lead.full or self.lead.why
         cause = cause_in(self.lead.why)
         # A clause becomes a sentence here. Other causes may be the names of errors.
         return capfirst(cause) if self.lead.kind == Kind.LATE else cause

@@ -4,13 +4,15 @@ The text of a recorded alert is that of its opening: "The latest run failed". Si
 may have failed a hundred times, or may have recovered and failed again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, takewhile
 from operator import attrgetter
 
 from django.utils.translation import ngettext
 
+from sisy.alerting.failures import retry_in_words
+from sisy.models import Run
 from sisy.reports.alerts.alert import Alert, Kind, Severity
 from sisy.store.judging import Ended, latest_ended
 
@@ -20,26 +22,43 @@ FLAPPING = 3  # series of failed runs among these, with successes between them
 KINDS = (Kind.FAILING, Kind.FAILED)
 
 
-def with_latest_runs(using: str, alerts: Iterable[Alert]) -> list[Alert]:
-    """Return the alerts, those about failing tasks with what their latest runs say."""
+def with_latest_runs(using: str, alerts: Iterable[Alert], *, in_full: bool) -> list[Alert]:
+    """Return the alerts, those about failing tasks with what their latest runs say.
+
+    Args:
+        in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
+    """
     listed = list(alerts)
     tasks = {alert.task for alert in listed if alert.kind in KINDS and alert.task is not None}
     ended = latest_ended(using, dict.fromkeys(tasks, LATEST))
+    reasons = _reasons(using, ended.values()) if in_full else {}
     return [
-        _seen_again(alert, ended.get(alert.task or 0, ())) if alert.kind in KINDS else alert
+        _seen_again(alert, ended.get(alert.task or 0, ()), reasons)
+        if alert.kind in KINDS
+        else alert
         for alert in listed
     ]
 
 
-def _seen_again(alert: Alert, latest: Sequence[Ended]) -> Alert:
+def _reasons(using: str, ended: Iterable[Sequence[Ended]]) -> dict[int, str]:
+    """Return why the newest failed run of each task failed, by the key of the run."""
+    failed = (next((run.pk for run in latest if not run.is_success), None) for latest in ended)
+    keys = [key for key in failed if key is not None]
+    runs = Run.objects.using(using).filter(pk__in=keys) if keys else Run.objects.none()
+    return dict(runs.values_list("pk", "reason"))
+
+
+def _seen_again(alert: Alert, latest: Sequence[Ended], reasons: Mapping[int, str]) -> Alert:
     """Return the alert with what the latest runs of its task say.
 
     Args:
         latest: the newest run comes first.
+        reasons: why runs failed, by their keys; empty if the reader may not see that.
     """
     failed = [run for run in latest if not run.is_success]
     if not failed:
         return alert
+    newest = failed[0].pk
     series = sum(not is_success for is_success, _ in groupby(latest, attrgetter("is_success")))
     if series >= FLAPPING:
         words = ngettext(
@@ -48,20 +67,33 @@ def _seen_again(alert: Alert, latest: Sequence[Ended]) -> Alert:
             len(latest),
         )
         named = {"failed": len(failed), "all": len(latest)}
-        why = _with_cause(words % named, alert)
+        words %= named
         # The same severity while it works and while it fails: its row keeps its place.
         return replace(
-            alert, why=why, run=failed[0].pk, severity=Severity.WARNING, is_flapping=True
+            alert,
+            why=_with_cause(words, alert),
+            full=_in_full(words, reasons.get(newest, "")),
+            fix=retry_in_words(newest),
+            since=failed[-1].finished_at,
+            run=newest,
+            severity=Severity.WARNING,
+            is_flapping=True,
         )
     if alert.kind == Kind.FAILING:
         streak = len(list(takewhile(lambda run: not run.is_success, latest)))
         words = ngettext("The latest run failed", "The last %d runs failed", streak)
         if streak == LATEST:
             words = ngettext(
-                "The last run failed, or more", "The last %d runs failed, or more", streak
+                "At least the last run failed", "At least the last %d runs failed", streak
             )
-        why = _with_cause(words % streak if "%d" in words else words, alert)
-        return replace(alert, why=why, run=failed[0].pk)
+        words = words % streak if "%d" in words else words
+        return replace(
+            alert,
+            why=_with_cause(words, alert),
+            full=_in_full(words, reasons.get(newest, "")),
+            fix=retry_in_words(newest),
+            run=newest,
+        )
     return alert
 
 
@@ -69,3 +101,7 @@ def _with_cause(words: str, alert: Alert) -> str:
     """Return the words with the cause that the text of the alert names, if it names one."""
     cause = alert.why.partition(": ")[2].partition(". ")[0].rstrip(".")
     return f"{words}: {cause}." if cause else f"{words}."
+
+
+def _in_full(words: str, reason: str) -> str:
+    return f"{words}: {reason.rstrip('.')}." if reason else ""
