@@ -31,6 +31,7 @@ from sisy.models import (
 )
 from sisy.planning.timing import occurrences
 
+DAY = timedelta(days=1)
 SPAN = timedelta(hours=48)
 SPANS = {"stock: ask the warehouse": timedelta(hours=8), "newsletter: send": timedelta(hours=20)}
 SLOTS = 4
@@ -163,7 +164,7 @@ class History:
             error = self._error_of_import
         elif task.label == "stock: ask the warehouse" and outside.is_warehouse_down(due):
             error = ConnectionError("The warehouse does not accept connections.")
-        elif task.label == "catalogue: resize pictures" and self._luck.random() < 0.02:
+        elif task.label == "catalogue: resize pictures" and last(self._now, 6, 0) - DAY == due:
             error = OSError("No space left on device")
         if error is None:
             return {"state": RunState.SUCCEEDED, "result": {"rows": self._luck.randrange(9000)}}

@@ -1,6 +1,6 @@
 """The overview: alerts, processes, the grid, the timeline, figures and the latest runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -15,8 +15,8 @@ from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, moment_within, one_of
 from sisy.models import Run, Task
 from sisy.reports import formatting
-from sisy.reports.alerts import find_alerts
-from sisy.reports.alerts.grouping import grouped, in_words
+from sisy.reports.alerts import Severity, find_alerts
+from sisy.reports.alerts.grouping import AlertGroup, grouped, in_words
 from sisy.reports.alerts.recorded import last_closed_at
 from sisy.reports.figures import Figures, figures
 from sisy.reports.fleet import status
@@ -124,11 +124,18 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     begun = [group.since for group in groups if group.since and not group.is_handled(now)]
     return rows_of(page_request, groups, page_request.address(OverviewPage.name)) | {
         "verdict": verdict,
+        "first_calm": _first_calm(groups),
         "since": min(begun, default=None),
         "cleared_at": None if verdict else last_closed_at(using),
         "dead_letters": dead_letters(using),
         "messages_address": _messages_address(page_request),
     }
+
+
+def _first_calm(groups: Sequence[AlertGroup]) -> str:
+    """Return the key of the first group that is no problem; empty if none is, or all are."""
+    calm = [group.key for group in groups if group.severity == Severity.INFO]
+    return calm[0] if 0 < len(calm) < len(groups) else ""
 
 
 def _messages_address(page_request: PageRequest) -> str:
