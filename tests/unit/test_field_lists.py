@@ -21,6 +21,8 @@ ALLOWED = {
     "COPIED": "columns of runs, each with that of the task from which it is copied",
     "COPIED_TO_ENTRIES": "columns of runs, of which some have the names of a task's",
     "COLUMNS_OF_ENTRY": "columns of runs, of which some have the names of a task's",
+    "judge_late.known": "columns of runs that have the names of a task's",
+    "SHARED": "the columns whose values are the same for tasks that are due together",
     "SHARED_COLUMNS_OF_QUEUED": "columns of runs that have the names of a task's",
 }
 """By the name of what holds a list: why it may stand beside the table."""

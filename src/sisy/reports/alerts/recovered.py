@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import starmap
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
@@ -110,8 +111,9 @@ def past_delays(using: str, now: datetime) -> list[Delay]:
     """
     closed = AlertRecord.objects.using(using).filter(closed_at__gte=now - DAY)
     # Without a condition for the kind, so that the index of this order bounds what is read.
-    newest = closed.order_by("-closed_at").values_list(*_Closed._fields)[:MAX_CLOSED_READ]
-    alerts = [alert for alert in map(_Closed._make, newest) if alert.kind in KINDS]
+    columns = ("kind", "queue", "run_id", "why", "since", "closed_at")
+    newest = closed.order_by("-closed_at").values_list(*columns)[:MAX_CLOSED_READ]
+    alerts = [alert for alert in starmap(_Closed, newest) if alert.kind in KINDS]
     if not alerts:
         return []
     lasting = AlertRecord.objects.using(using).open().filter(kind__in=KINDS)
