@@ -35,18 +35,22 @@ FAULTS_AHEAD = [
 FAULTS_OF_STARTS = [
     (faults_ahead.called_at_the_likely_moment, "started before"),
     (faults_ahead.started_ahead_beside_others, "against its overlap policy"),
-    (faults_ahead.released_without_its_moment, "is ready before its moment"),
 ]
-FAULTS_OF_CLOCKS = [
-    (faults_ahead.planned_ahead_made_ready_when_the_clock_is_set_back, "started before"),
-    (faults_ahead.nothing_withdrawn_when_the_clock_is_set_back, "lost its moment"),
+A_FAULT_OF_CLOCKS = faults_ahead.planned_ahead_made_ready_when_the_clock_is_set_back
+# They matter only in a millisecond that no seed up to 40 hits. Tests that choose the moment find
+# them: roles/test_started_ahead.py, and roles/test_small_steps_back.py.
+RARE_FAULTS = [
+    faults_ahead.released_without_its_moment,
+    faults_ahead.nothing_withdrawn_when_the_clock_is_set_back,
 ]
 FAULTS = [
     faults.no_guard_on_what_is_planned,
     faults.no_lock_on_what_is_planned,
     faults.no_fence,
     faults.no_lock_on_what_overlaps,
-    *(fault for fault, _ in FAULTS_AHEAD + FAULTS_OF_STARTS + FAULTS_OF_CLOCKS),
+    *(fault for fault, _ in FAULTS_AHEAD + FAULTS_OF_STARTS),
+    A_FAULT_OF_CLOCKS,
+    *RARE_FAULTS,
 ]
 
 slow = pytest.mark.skipif(
@@ -120,10 +124,10 @@ def test_each_guard_of_starting_ahead_is_missed(found, fault, says):
 
 
 @slow
-@pytest.mark.parametrize(("fault", "says"), FAULTS_OF_CLOCKS)
-def test_each_guard_of_planning_ahead_against_clocks_is_missed(found, fault, says):
-    with fault():
-        assert found(*SEEDS, looking_for=says, site=BUSY | {"steps_clock": True})
+def test_the_guard_of_planning_ahead_against_clocks_is_missed(found):
+    with A_FAULT_OF_CLOCKS():
+        site = DENSE | {"steps_clock": True}
+        assert found(*SEEDS, looking_for="started before", site=site, days=4 * SHORT)
 
 
 @slow
