@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Tests that start processes mostly wait, for leases to end for example; the others compute. Mixed,
 # and more of them side by side than there are cores, they keep the cores busy until the end.
-TESTS := -n 6 --dist worksteal
+TESTS := -n 4 --dist worksteal
 
 .PHONY: help install format lint types imports migrations reference docs check test compiled test-sqlite test-postgres \
 	test-mariadb test-years test-browser test-conformance screenshots chaos simulate simulate-alerts simulate-faults walk house tox demo bench bench-lateness bench-idle bench-fleet bench-schedules bench-latency bench-submit \
