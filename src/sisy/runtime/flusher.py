@@ -14,7 +14,7 @@ from sisy.runtime.journal import Journal, Report
 from sisy.runtime.log import Outage
 
 FLUSH_INTERVAL = 0.5  # seconds between two flushes
-GATHER_SECONDS = 0.05  # seconds to wait for what is printed together
+PATIENCE_SECONDS = 0.25  # seconds from the first output of a run to its first flush
 RETRY_INTERVAL = 2.0  # seconds after a flush that failed
 END_TIMEOUT = 1.0  # seconds for a flush to end
 
@@ -101,9 +101,11 @@ class Flusher:
             self._begin()
         try:
             while (first := self._noted.get()) is not None:
-                self._ending.wait(GATHER_SECONDS)
                 began = time.monotonic()
-                self.flush(self._with_others(first))
+                noted = self._with_others(first)
+                # A run that ends meanwhile has its output in its outcome, and needs no flush.
+                self._ending.wait(PATIENCE_SECONDS)
+                self.flush(noted)
                 self._ending.wait(max(0.0, self._interval - (time.monotonic() - began)))
         finally:
             connections.close_all()
