@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from sisy.models import Process, Role
 from sisy.reports import ended
@@ -103,6 +105,30 @@ def test_a_restart_or_a_second_heartbeat_leaves_no_gap(others):
     assert gaps() == []
 
 
+def test_a_gap_that_began_over_24_hours_ago_is_reported_from_then_on():
+    lived(40 * HOUR, 35 * HOUR)
+    lived(34 * HOUR, 30 * HOUR)
+    lived(10 * HOUR)
+    assert gaps() == [(DAY, 10 * HOUR)]
+
+
+def test_a_gap_that_lasts_began_when_the_last_heartbeat_ended():
+    lived(5 * DAY, 4 * DAY, role=Role.WORKER)
+    lived(4 * DAY, 3 * DAY)
+    assert gaps() == [(3 * DAY, None)]
+    words = "No heartbeat has been running since 2026-05-02 12:00:00 UTC (3 days), so no runs are"
+    assert words in shown()
+    assert words in " ".join(said("sisy_workers list --ended").split())
+
+
+def test_heartbeats_of_long_ago_are_read_only_for_a_gap_since_then():
+    lived(40 * HOUR, 30 * HOUR)
+    lived(30 * HOUR)
+    with CaptureQueriesContext(connection) as queries:
+        assert gaps() == []
+    assert len(queries) == 2
+
+
 def test_a_gap_begins_at_most_24_hours_ago():
     lived(40 * HOUR, 2 * HOUR, seen_until=30 * HOUR, reason="It did not renew its lease.")
     lived(2 * HOUR)
@@ -122,15 +148,41 @@ def test_crashing_workers_do_not_hide_the_end_of_a_heartbeat():
     assert "5 more ended before." in said("sisy_workers list --ended")
 
 
+def test_runs_of_engines_do_not_hide_heartbeats_and_workers(monkeypatch):
+    monkeypatch.setattr(ended, "MAX_READ", 3)
+    lived(12 * HOUR, 9 * HOUR)
+    lived(8 * HOUR, 7 * HOUR, role=Role.WORKER)
+    for number in (1, 2, 3):
+        lived(8 * HOUR, number * HOUR, role=Role.ENGINE)
+    found = past("default", NOON)
+    assert [one.process.role for one in found.ended] == [Role.WORKER, Role.HEARTBEAT]
+    assert found.read is None
+    assert gaps() == [(9 * HOUR, None)]
+
+
+def test_ended_processes_are_found_by_an_index():
+    if connection.vendor == "mysql":
+        pytest.skip("EXPLAIN differs")
+    old = {"started_at": NOON - 3 * DAY, "ended_at": NOON - 2 * DAY, "lease_until": NOON - 2 * DAY}
+    Process.all_objects.bulk_create(
+        Process(role=Role.ENGINE, host="web-1", pid=pid, **old) for pid in range(5000)
+    )
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE sisy_process")
+    plan = ended._ended("default").filter(ended_at__gte=NOON - DAY)[:1000].explain()
+    assert "sisy_process_registered" in plan
+
+
 def test_of_very_many_ended_processes_the_newest_are_read(monkeypatch):
     lived(12 * HOUR, 9 * HOUR)
     monkeypatch.setattr(ended, "MAX_READ", 2)
     for number in (1, 2, 3):
-        lived(8 * HOUR, number * HOUR, role=Role.ENGINE)
+        lived(8 * HOUR, number * HOUR, role=Role.WORKER)
     lived(30 * MINUTE)
-    lived(8 * HOUR, MINUTE, role=Role.WORKER)
-    assert [one.process.role for one in past("default", NOON).ended] == [Role.WORKER]
-    assert gaps() == []
+    found = past("default", NOON)
+    assert [one.at for one in found.ended] == [NOON - HOUR, NOON - 2 * HOUR]
+    assert gaps() == [(9 * HOUR, 30 * MINUTE)]
     assert "of the 2 processes that ended last" in shown()
     assert "Of the 2 processes that ended last." in said("sisy_workers list --ended")
 
