@@ -18,8 +18,8 @@ def failure_of(line):
     return caught.value
 
 
-def opened(number=5, **columns):
-    subject = f"task:{number}"
+def opened(number=5, subject="", **columns):
+    subject = subject or f"task:{number}"
     known = {"label": "import", "why": "The latest run failed: KeyError.", "fix": "Fix it."}
     known |= {"kind": Kind.FAILING, "task_id": number}
     return Alert.objects.create(
@@ -43,11 +43,25 @@ def test_open_alerts_are_listed_in_80_columns_with_the_next_step(monkeypatch):
 
 
 def test_an_alert_about_a_queue_says_that_it_is_one_and_how_severe_it_is():
-    alert = opened(kind=Kind.NO_WORKER, label="", queue="mail", task_id=None, fix="")
+    columns = {"label": "", "queue": "mail", "task_id": None, "fix": ""}
+    alert = opened(subject="queue:mail", kind=Kind.NO_WORKER, **columns)
     head, _, row = said("sisy_alerts list").splitlines()[:3]
     assert head.split() == ["id", "severity", "problem", "what", "since", "state"]
     assert row.split()[1:6] == ["critical", "no", "worker", "queue", "mail"]
     assert "manage.py sisy_queues list" in said(f"sisy_alerts show {alert.pk}")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"label": "mail"},  # a task with the name of its queue
+        {"subject": "call:shop.jobs.send", "label": "shop.jobs.send", "task_id": None},
+    ],
+)
+def test_an_alert_about_a_task_or_a_function_is_not_about_its_queue(columns):
+    alert = opened(queue="mail", **columns)
+    assert "queue mail" not in said("sisy_alerts list")
+    assert "sisy_queues" not in said(f"sisy_alerts show {alert.pk}")
 
 
 def test_an_alert_is_shown_without_what_has_not_happened():

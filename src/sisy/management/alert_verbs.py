@@ -118,7 +118,7 @@ class AlertVerbs(VerbCommand):
             self.say(f"Next: {alert.fix}")
         if alert.kind == Kind.MISSED:
             self.say("To see when no heartbeat was running: manage.py sisy_workers list --ended")
-        if alert.queue and not alert.task_id:
+        if alert.is_about_queue:
             self.say("To see what holds the queue up: manage.py sisy_queues list")
         if alert.acknowledged_at is None:
             self.say(f"If you take care of it: manage.py sisy_alerts ack {alert.pk}")
@@ -183,7 +183,7 @@ def _line(alert: Alert, now: datetime) -> dict[str, Any]:
         "id": alert.pk,
         "severity": severity(str(alert.severity)),
         "problem": str(alert.get_kind_display()),
-        "what": alert.name if alert.name != alert.queue else f"queue {alert.queue}",
+        "what": f"queue {alert.name}" if alert.is_about_queue else alert.name,
         "since": alert.since,
         "state": _state(alert, now),
     }

@@ -192,6 +192,11 @@ class Alert(models.Model):
         return self.label or self.queue or self.subject.partition(":")[2]
 
     @property
+    def is_about_queue(self) -> bool:
+        """Return whether it is about a queue, and not about a task or a function."""
+        return self.subject.startswith("queue:")
+
+    @property
     def severity(self) -> Severity:
         """The severity, which depends only on the kind."""
         return severity_of(self.kind)

@@ -69,11 +69,10 @@ def _keys(kind: Kind, alert: Alert) -> Iterator[tuple[Kind, object]]:
 
 def _of_record(record: AlertRecord) -> Alert:
     about, _, path = record.subject.partition(":")
-    is_about_queue = about == "queue"
     return Alert(
         kind=Kind(record.kind),
         severity=record.severity,
-        what="" if is_about_queue else record.name,
+        what="" if record.is_about_queue else record.name,
         why=record.why,
         fix=record.fix,
         since=record.since,
