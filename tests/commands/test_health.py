@@ -56,6 +56,19 @@ def test_the_queues_of_all_active_tasks_need_a_worker():
     assert checks == ["heartbeat", "workers for mail", "due tasks", "queued runs"]
 
 
+def test_a_site_whose_tasks_run_on_other_engines_needs_no_worker():
+    up(role=Role.HEARTBEAT)
+    scheduled("0 0 1 1 *", engine="some day")
+    checks = [row["check"] for row in told("sisy_health")]
+    assert checks == ["heartbeat", "due tasks", "queued runs"]
+
+
+def test_a_site_whose_tasks_are_all_paused_needs_a_default_worker():
+    up(role=Role.HEARTBEAT)
+    scheduled(queue="mail").pause()
+    assert unwell() == "Unhealthy: workers for default."
+
+
 def test_findings_fit_the_terminal_and_are_not_cut(noon, monkeypatch):
     task = scheduled("0 0 1 1 *", label="a label that takes a lot of room", queue="mail")
     task.run_now()

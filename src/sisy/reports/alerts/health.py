@@ -64,9 +64,12 @@ def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -
 def queues_to_check(using: str) -> list[str]:
     """Return the queues that need a worker unless a probe names some: those of all active tasks.
 
-    On a site without tasks, they are those that a worker serves by default.
+    Tasks whose runs other engines execute need no worker. If no task is active, the queues are
+    those that a worker serves by default.
     """
-    return needed_queues(using) or list(conf.DEFAULT_QUEUES)
+    if Task.objects.using(using).active().exists():
+        return needed_queues(using)
+    return list(conf.DEFAULT_QUEUES)
 
 
 def failed_checks(using: str, now: datetime) -> list[str]:
