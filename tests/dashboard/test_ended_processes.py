@@ -56,9 +56,11 @@ def test_the_page_lists_what_ended_in_the_last_24_hours_and_why():
     assert "No heartbeat" not in text
 
 
-def test_a_page_without_ended_processes_has_no_list_of_them():
+def test_a_page_without_ended_processes_says_so_where_alerts_lead_to():
     lived(HOUR)
-    assert shown() == ""
+    page = browser_of("view_task").get("/sisy/fleet/?parts=ended")
+    assert 'id="ended"' in page.content.decode()
+    assert "No heartbeat or worker ended in the last 24 hours." in text_of(page)
 
 
 def test_a_night_without_heartbeats_is_explained(monkeypatch):
@@ -144,8 +146,9 @@ def test_crashing_workers_do_not_hide_the_end_of_a_heartbeat():
     found = past("default", NOON)
     assert (len(found.ended), found.more) == (11, 5)
     assert found.ended[-1].process.role == Role.HEARTBEAT
-    assert "and 5 more" in shown()
-    assert "5 more ended before." in said("sisy_workers list --ended")
+    for text in (shown(), said("sisy_workers list --ended")):
+        assert "5 more ended in this period." in text
+        assert "Only the newest" not in text
 
 
 def test_runs_of_engines_do_not_hide_heartbeats_and_workers(monkeypatch):
@@ -183,8 +186,8 @@ def test_of_very_many_ended_processes_the_newest_are_read(monkeypatch):
     found = past("default", NOON)
     assert [one.at for one in found.ended] == [NOON - HOUR, NOON - 2 * HOUR]
     assert gaps() == [(9 * HOUR, 30 * MINUTE)]
-    assert "of the 2 processes that ended last" in shown()
-    assert "Of the 2 processes that ended last." in said("sisy_workers list --ended")
+    for text in (shown(), said("sisy_workers list --ended")):
+        assert "Only the newest 2 ended processes were read." in text
 
 
 def test_ended_processes_fit_the_terminal_and_are_listed_as_json(monkeypatch):

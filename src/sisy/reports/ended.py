@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 from sisy.models import Process, Role
 from sisy.models.process import ProcessQuerySet
@@ -99,6 +99,24 @@ class Past:
     more: int
     read: int | None
     gaps: list[Gap]
+
+    @property
+    def words(self) -> str:
+        """The number of others that ended, and of those that were read; empty if these are all."""
+        words = []
+        if self.more:
+            more = ngettext(
+                "%d more ended in this period.", "%d more ended in this period.", self.more
+            )
+            words.append(more % self.more)
+        if self.read:
+            read = ngettext(
+                "Only the newest ended process was read.",
+                "Only the newest %(n)s ended processes were read.",
+                self.read,
+            )
+            words.append(read % {"n": f"{self.read:,}"})
+        return " ".join(words)
 
 
 def past(using: str, now: datetime) -> Past:

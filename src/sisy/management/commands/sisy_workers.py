@@ -93,16 +93,8 @@ class Command(VerbCommand):
             otherwise="No heartbeat or worker ended in the last 24 hours.",
             wraps="reason",
         )
-        if found.more:
-            words = ngettext("%d more ended before.", "%d more ended before.", found.more)
-            self.say(words % found.more)
-        if found.read:
-            words = ngettext(
-                "Of the process that ended last.",
-                "Of the %(n)s processes that ended last.",
-                found.read,
-            )
-            self.say(words % {"n": f"{found.read:,}"})
+        if found.words:
+            self.say(found.words)
         for gap in found.gaps:
             self.explain(gap.words)
 
