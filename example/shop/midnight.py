@@ -54,11 +54,13 @@ def as_it_was(runs: Iterable[Run], moment: datetime) -> Iterator[None]:
     Process.all_objects.filter(pk__in=ends).update(ended_at=None, lease_until=moment + MINUTE)
     QueuedRun.objects.bulk_create(queued)
     RunningRun.objects.bulk_create(running)
-    yield
-    for model, entries in ((QueuedRun, queued), (RunningRun, running)):
-        model.objects.filter(run_id__in=[entry.run_id for entry in entries]).delete()
-    for pk, end in ends.items():
-        Process.all_objects.filter(pk=pk).update(ended_at=end, lease_until=end)
+    try:
+        yield
+    finally:
+        for model, entries in ((QueuedRun, queued), (RunningRun, running)):
+            model.objects.filter(run_id__in=[entry.run_id for entry in entries]).delete()
+        for pk, end in ends.items():
+            Process.all_objects.filter(pk=pk).update(ended_at=end, lease_until=end)
 
 
 def entry_of_queued(run: Run) -> QueuedRun:

@@ -46,6 +46,29 @@ PAST = dedent(
     """
 )
 
+FAILING_JUDGE = dedent(
+    """
+    import demo
+
+    demo.prepare()
+    from shop.midnight import as_it_was
+    from sisy.models import Process, QueuedRun, RunningRun, Run
+
+    def rows():
+        return [model.objects.count() for model in (QueuedRun, RunningRun, Process)]
+
+    before = rows()
+    runs = list(Run.objects.filter(label__startswith="invoices", state="succeeded"))
+    moment = min(run.finished_at for run in runs)
+    try:
+        with as_it_was(runs, moment):
+            assert all(now > then for now, then in zip(rows(), before, strict=True)), rows()
+            raise ArithmeticError
+    except ArithmeticError:
+        assert rows() == before, (rows(), before)
+    """
+)
+
 
 def test_the_mails_of_the_demo_arrive_on_its_page(tmp_path):
     assert "[Sisy] Test message" in run(MAILS, tmp_path)
@@ -53,6 +76,10 @@ def test_the_mails_of_the_demo_arrive_on_its_page(tmp_path):
 
 def test_the_past_of_the_demo_has_its_problems(tmp_path):
     run(PAST, tmp_path)
+
+
+def test_a_judge_that_fails_leaves_the_history_of_the_demo_as_it_was(tmp_path):
+    run(FAILING_JUDGE, tmp_path)
 
 
 def run(script, folder):
