@@ -31,9 +31,11 @@ def log_neighbours() -> None:
     if more := number - len(found):
         names += ngettext(" and %d more", " and %d more", more) % more
     # Several processes are usual in production, and usually a surprise in development.
+    advice = " For development, stop them, or use another database." if settings.DEBUG else ""
     logger.log(
         logging.WARNING if settings.DEBUG else logging.INFO,
         "Already running on this database: %s. This process shares their work, so any of them may "
-        "execute a run. For development, stop them, or use another database.",
+        "execute a run.%s",
         names,
+        advice,
     )
