@@ -213,5 +213,5 @@ def test_a_command_without_a_verb_names_its_verbs_and_its_help(command):
     with pytest.raises(CommandError) as raised:
         call_command(f"sisy_{command}")
     assert raised.value.returncode == 2
-    assert str(raised.value).startswith("Say what to do: list, ")
+    assert str(raised.value).startswith("Name a verb: list, ")
     assert str(raised.value).endswith(f"For help: manage.py sisy_{command} --help")

@@ -84,7 +84,7 @@ class VerbCommand(AnsweringCommand):
         if options["verb"] is None:
             name = type(self).__module__.rpartition(".")[2]
             raise CommandError(
-                f"Say what to do: {', '.join(self._known)}. For help: manage.py {name} --help",
+                f"Name a verb: {', '.join(self._known)}. For help: manage.py {name} --help",
                 returncode=2,
             )
         self.using = router.db_for_write(Task)
