@@ -110,6 +110,16 @@ def test_commands_say_what_was_delayed():
     assert "closed in the last 24 hours" not in said("sisy_alerts list --all")
 
 
+def test_a_delay_that_is_over_is_told_from_a_problem():
+    delayed(tasks_of(3))
+    found = told("sisy_status")["alerts"]
+    assert [row["is_over"] for row in found] == [False, False, True]
+    assert found[-1]["fix"].startswith(f"3 {AGAIN}")
+    rows = told("sisy_top")["alerts"]
+    assert rows[-1]["problem"].startswith("3 runs due at 2026-05-05 00:00:00 UTC waited")
+    assert rows[-1]["since"] == ""
+
+
 def test_tasks_that_were_spread_since_are_not_due_together_again():
     tasks = tasks_of(3)
     delayed(tasks)

@@ -118,9 +118,10 @@ def _section(
 
 def _alert(group: AlertGroup, glance: Glance) -> dict[str, Any]:
     about = f"{group.what}: " if group.what else ""
+    since = None if group.lead.is_over else group.since
     return {
         "severity": severity(group.severity.value),
-        "since": formatting.distance(group.since, glance.now) if group.since else "",
+        "since": formatting.distance(since, glance.now) if since else "",
         "by": group.acknowledged_by,
         "problem": f"{about}{group.why}",
         "fix": "" if group.fix in group.why else group.fix,

@@ -77,15 +77,20 @@ def _line(alert: Alert) -> dict[str, Any]:
         "what": alert.what,
         "why": alert.full or alert.why,
         "since": alert.since,
+        "fix": alert.fix,
+        "is_over": alert.is_over,
     }
 
 
 def _in_words(group: AlertGroup) -> tuple[str, str]:
-    """Return the severity of alerts with one cause, and what is wrong since when."""
+    """Return the severity of alerts with one cause, and what is wrong since when.
+
+    A delay that is over has its fix instead of its beginning.
+    """
     what = f"{group.what}: " if group.what else ""
-    since = f" Since {shown(group.since)}." if group.since else ""
+    more = f" Since {shown(group.since)}." if group.since else ""
     if group.lead.is_over:
-        since = f" {group.fix}"
+        more = f" {group.fix}"
     affects = f" Affects {group.affects}." if len(group.alerts) > 1 else ""
     name = f"{group.severity} {group.lead.record.pk if group.lead.record else ''}".strip()
-    return Look(name, SEVERITIES.get(group.severity, "")), f"{what}{group.why}{since}{affects}"
+    return Look(name, SEVERITIES.get(group.severity, "")), f"{what}{group.why}{more}{affects}"
