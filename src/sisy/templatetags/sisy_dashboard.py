@@ -59,12 +59,19 @@ def moment(context: Context, value: datetime | None) -> str:
     """
     if value is None:
         return formatting.NOTHING
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        value.isoformat(),
-        f"{value:%Y-%m-%d %H:%M:%S} UTC",
-        formatting.brief(value, _visit(context).now),
-    )
+    return _time(value, formatting.brief(value, _visit(context).now))
+
+
+@register.simple_tag
+def distance(value: datetime) -> str:
+    """Return a moment of which the page's script shows only the distance from now."""
+    return _time(value, "")
+
+
+def _time(value: datetime, words: str) -> str:
+    utc = f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    markup = '<time datetime="{}" title="{}">{}</time>'
+    return format_html(markup, value.isoformat(), utc, words)
 
 
 @register.simple_tag
