@@ -6,6 +6,12 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from tests.support.waiting import wait_until
+
+# PostgreSQL ends a session sooner than the next one begins, and SQLite has none.
+SESSION = {"mysql": "SELECT CONNECTION_ID()"}
+SESSIONS = {"mysql": "SELECT COUNT(*) FROM information_schema.processlist WHERE id = %s"}
+
 WRITE = re.compile(r"(?<!FOR )\b(INSERT|UPDATE|DELETE)\b", re.IGNORECASE)
 
 
@@ -31,11 +37,13 @@ class Writes:
     Attributes:
         count: of the statements that were executed.
         commits: after how many of them a transaction was committed.
+        session: the key of the database's session that crashed; None if none has.
     """
 
     def __init__(self, crash_at=None):
         self.count = 0
         self.commits = set()
+        self.session = None
         self._crash_at = crash_at
 
     @contextmanager
@@ -62,8 +70,18 @@ class Writes:
 
     def _come_to(self, place):
         if place == self._crash_at:
+            self.session = _asked(SESSION)
             connection.close()  # without a rollback: the database has to do that
             raise Crash
+
+
+def _asked(statements, *params):
+    """Return the value that a statement returns; None on other databases."""
+    if connection.vendor not in statements:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(statements[connection.vendor], params)
+        return cursor.fetchone()[0]
 
 
 def places_of(step):
@@ -83,10 +101,13 @@ def crash(step, place):
     Raises:
         AssertionError: it did not come there.
     """
+    writes = Writes(place)
     try:
-        with Writes(place).watched():
+        with writes.watched():
             step()
     except Crash:
+        # Until the server has noticed, the session may still hold its locks.
+        wait_until(lambda: not _asked(SESSIONS, writes.session), "the session has ended")
         return
     finally:
         connection.close()
