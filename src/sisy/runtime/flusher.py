@@ -14,7 +14,7 @@ from sisy.runtime.journal import Journal, Report
 from sisy.runtime.log import Outage
 
 FLUSH_INTERVAL = 0.5  # seconds between two flushes
-PATIENCE_SECONDS = 0.25  # seconds from the first output of a run to its first flush
+FLUSH_DELAY = 0.25  # seconds before each flush
 RETRY_INTERVAL = 2.0  # seconds after a flush that failed
 END_TIMEOUT = 1.0  # seconds for a flush to end
 
@@ -104,7 +104,7 @@ class Flusher:
                 began = time.monotonic()
                 noted = self._with_others(first)
                 # A run that ends meanwhile has its output in its outcome, and needs no flush.
-                self._ending.wait(PATIENCE_SECONDS)
+                self._ending.wait(FLUSH_DELAY)
                 self.flush(noted)
                 self._ending.wait(max(0.0, self._interval - (time.monotonic() - began)))
         finally:
