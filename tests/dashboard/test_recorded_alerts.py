@@ -7,6 +7,8 @@ import pytest
 from sisy.models import Alert, Process, Queue, Role, Run, RunState, TroubledRun
 from sisy.records.problems import Kind
 from sisy.reports.alerts import find_alerts
+from sisy.reports.alerts.grouping import grouped, in_words
+from sisy.reports.alerts.recorded import MAX_LATE_SHOWN
 from tests.admin.pages import history_of, messages_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.commands.calling import told
@@ -130,6 +132,39 @@ def test_the_most_severe_alerts_come_first_and_only_some_are_listed():
     assert found[0].kind == Kind.NO_HEARTBEAT
     assert found[-1].why == "And 10 more open alerts."
     assert sum(alert.number for alert in found[1:]) == 30
+
+
+def late_alerts(number, queue="default", cause="all 4 worker slots are in use", fix=""):
+    why = f"A run has been queued for 6 min: {cause}."
+    for n in range(number):
+        opened(Kind.LATE, f"task:{queue}-{n}", task_id=100 + n, queue=queue, why=why, fix=fix)
+
+
+def test_many_late_tasks_hide_no_other_problem():
+    up()
+    opened()
+    late_alerts(MAX_LATE_SHOWN + 30)
+    found = find_alerts("default", NOON)
+    assert Kind.FAILING in {alert.kind for alert in found}
+    assert [alert.why for alert in found if not alert.queues][-1] == "And 30 more late tasks."
+    assert in_words(grouped(found), NOON) == "3 problems"
+
+
+def test_late_tasks_of_two_queues_are_two_problems():
+    up()
+    late_alerts(2, queue="cpu1")
+    late_alerts(2, queue="cpu2")
+    assert len(grouped(find_alerts("default", NOON))) == 2
+
+
+def test_the_command_for_one_task_is_no_advice_for_several():
+    up()
+    late_alerts(1, fix="Cancel run 5.")
+    [group] = grouped(find_alerts("default", NOON))
+    assert group.fix == "Cancel run 5."
+    opened(Kind.LATE, "task:x", queue="default", why=group.lead.why, fix="Cancel run 6.")
+    [group] = grouped(find_alerts("default", NOON))
+    assert "Cancel" not in group.fix
 
 
 def test_people_acknowledge_mute_and_close_alerts():

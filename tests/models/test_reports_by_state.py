@@ -225,7 +225,7 @@ REPORTS = {
     "queues": (lambda: queues("default", NOON), 8),
     "members": (lambda: fleet.members("default", NOON), 3),
     "failing": (lambda: errors.failing("default", NOON), 6),
-    "alerts": (lambda: find_alerts("default", NOON), 20),
+    "alerts": (lambda: find_alerts("default", NOON), 21),
     "health": (lambda: health("default", NOON, ["default"], MINUTE), 9),
 }
 

@@ -112,7 +112,7 @@ def test_a_late_run_names_the_run_of_its_task_that_it_waits_for(site):
     running = site.start(task)
     task.run_now()
     site.later(335)
-    why = f"{LATE}: it must wait for run {running.pk} of the same task to finish."
+    why = f"{LATE}: an earlier run of the same task is still running."
     fix = f"If it hangs, cancel it with 'manage.py sisy_runs cancel {running.pk} --force'."
     assert reasons() == {(why, fix)}
 

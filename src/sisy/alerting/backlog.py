@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 from sisy import conf
 from sisy.alerting.capacity import Fleet
 from sisy.alerting.crowds import Crowd, advice_for, crowd_in_words, others_in
-from sisy.alerting.opening import Closing
+from sisy.alerting.opening import Closing, open_subjects
 from sisy.alerting.problem import Problem, Watch, of_queue
 from sisy.models import Alert, Queue, QueuedRun, RunningRun
 from sisy.records.problems import Kind
@@ -50,6 +50,10 @@ def judge_queues(watch: Watch) -> Iterator[Problem]:
         # What piled up without a worker waits only since one was started.
         elif watch.waited(oldest.ready_at, min(one.started_at for one in serving)) >= limit:
             delayed.append(oldest)
+    told = open_subjects(
+        watch.using, Kind.QUEUED, [of_queue(oldest.crowd.queue) for oldest in delayed]
+    )
+    delayed = [oldest for oldest in delayed if of_queue(oldest.crowd.queue) not in told]
     full = [oldest.crowd for oldest in delayed if fleet.fullness(oldest.crowd.queue)]
     others = others_in(watch.using, full)
     for oldest in delayed:

@@ -85,11 +85,6 @@ class Fleet:
         return words % {"slots": slots, "queue": queue}
 
 
-def turn_in_words(run: int) -> str:
-    """Return, as a clause, which run of its task a queued run must wait for."""
-    return gettext("it must wait for run %d of the same task to finish") % run
-
-
 def pause_in_words(queue: Queue, zone: tzinfo) -> str:
     """Return, as a clause, who paused a queue, since when, and why."""
     named = {

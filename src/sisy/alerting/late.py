@@ -16,9 +16,9 @@ from typing import Self
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from sisy.alerting.capacity import Fleet, turn_in_words
+from sisy.alerting.capacity import Fleet
 from sisy.alerting.crowds import Crowd, advice_for, crowd_in_words, others_in
-from sisy.alerting.opening import Closing
+from sisy.alerting.opening import Closing, open_subjects
 from sisy.alerting.overruns import Found, by_key, limits_of, oldest
 from sisy.alerting.problem import Problem, Watch, of_task
 from sisy.models import Alert, Overlap, QueuedRun, Run, RunningRun, Task
@@ -38,6 +38,8 @@ def judge_late(watch: Watch) -> Iterator[Problem]:
         for pk, (run, since, limit) in late_runs(using, now).items()
         if watch.waited(since) >= limit
     }
+    told = open_subjects(using, Kind.LATE, map(of_task, found))
+    found = {pk: late for pk, late in found.items() if of_task(pk) not in told}
     if not found:
         return
     known = Run.objects.using(using).only("label", "queue", "priority", "engine", "ready_at")
@@ -133,7 +135,9 @@ class _Obstacles:
             return f": {hindrance}", self.fleet.remedy(queue)
         if blocker := self.blockers.get(task):
             fix = gettext("If it hangs, cancel it with 'manage.py sisy_runs cancel %d --force'.")
-            return f": {turn_in_words(blocker)}", fix % blocker
+            # Without its number: each task waits for another run, and the cause is the same.
+            cause = gettext("an earlier run of the same task is still running")
+            return f": {cause}", fix % blocker
         if fullness := self.fleet.fullness(queue):
             others = self.others.get(_crowd_of(run), 0)
             crowd = f". {crowd_in_words(others)}" if others else ""

@@ -22,6 +22,7 @@ from sisy.alerting.problem import Problem
 from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
 from sisy.records.fields import MomentField
+from sisy.records.problems import Kind
 from sisy.store.isolation import isolating
 
 SETTLING = timedelta(seconds=10)  # from the opening of an alert to its message
@@ -29,6 +30,18 @@ FLAPPING = timedelta(minutes=10)
 
 Closing = tuple[Alert, str]
 """An alert, and why it is over."""
+
+
+def open_subjects(using: str, kind: Kind, subjects: Iterable[str]) -> set[str]:
+    """Return those of ``subjects`` that have an open alert of a kind.
+
+    What an alert says is found out when it is opened, and need not be found out again.
+    """
+    subject_of = {f"{kind}:{subject}": subject for subject in subjects}
+    if not subject_of:
+        return set()
+    alerts = Alert.objects.using(using).filter(open_key__in=list(subject_of)).order_by()
+    return {subject_of[key] for key in alerts.values_list("open_key", flat=True) if key}
 
 
 def open_alerts(using: str, problems: Iterable[Problem], now: datetime) -> int:

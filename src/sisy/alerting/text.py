@@ -17,6 +17,7 @@ from sisy.alerting.notice import Notice, notices_in
 from sisy.alerting.problem import cause_in, without_numbers
 from sisy.models.outbox import OutboxMessage
 from sisy.records.choices import Event
+from sisy.records.problems import Kind
 from sisy.runtime.durations import rounded_text
 from sisy.runtime.escaping import escaped, escaped_lines
 
@@ -105,11 +106,12 @@ def _number(notices: Sequence[Notice]) -> int:
 
 def _common_causes(notices: Sequence[Notice]) -> list[str]:
     """Return a sentence for each of the causes that several alerts have, most alerts first."""
-    causes: dict[tuple[str, str], list[Notice]] = defaultdict(list)
+    causes: dict[tuple[str, str, str], list[Notice]] = defaultdict(list)
     for notice in notices:
         if notice.ended_at is None and notice.count == 1:
             cause = cause_in(notice.why)
-            causes[notice.kind, without_numbers(cause)].append(notice)
+            queue = notice.queue if notice.kind == Kind.LATE else ""
+            causes[notice.kind, queue, without_numbers(cause)].append(notice)
     several = sorted(causes.values(), key=len, reverse=True)[:MAX_CAUSES]
     return [
         gettext("%(number)d alerts have the same cause (%(problem)s): %(cause)s")

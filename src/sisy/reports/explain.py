@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext, ngettext
 
 from sisy import conf
-from sisy.alerting.capacity import Fleet, running, turn_in_words
+from sisy.alerting.capacity import Fleet, running
 from sisy.exceptions import ScheduleError
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.run import RunQuerySet
@@ -280,7 +280,8 @@ def _cause_elsewhere(run: Run, zone: tzinfo, fleet: Fleet) -> str:
 def _turn(run: Run, now: datetime) -> str:
     """Return, as a clause, which run of its task it must wait for; empty if none."""
     first = blocker_of(run, now)
-    return turn_in_words(first.pk) if first else ""
+    words = gettext("it must wait for run %d of the same task to finish")
+    return words % first.pk if first else ""
 
 
 def _behind(run: Run, fullness: str, now: datetime) -> str:

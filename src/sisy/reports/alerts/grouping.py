@@ -32,6 +32,7 @@ CONSEQUENCES = {
 ADVICE = {
     Kind.BROKEN: gettext_lazy("Open the task, correct it, and resume it."),
     Kind.FAILED: gettext_lazy("Open the run to read its error. Retry it when the cause is fixed."),
+    Kind.FAILING: gettext_lazy("Open the runs to read their errors. Retry them when it is fixed."),
     Kind.LATE: gettext_lazy("Check whether a heartbeat is running and keeps up."),
     Kind.MISSED: gettext_lazy("Backfill the task if the occurrences must still run."),
     Kind.QUEUED: gettext_lazy("Start a worker for the queue, or more of them."),
@@ -100,7 +101,10 @@ class AlertGroup:
     @property
     def fix(self) -> str:
         """The advice; empty if the text has it."""
-        return self.lead.fix or str(ADVICE.get(self.lead.kind, ""))
+        general = str(ADVICE.get(self.lead.kind, ""))
+        # What helps one of several tasks, such as a command for its run, may harm the others.
+        is_one = len({alert.fix for alert in self.same}) == 1
+        return self.lead.fix or general if is_one else general
 
     @property
     def records(self) -> list[AlertRecord]:
@@ -147,7 +151,7 @@ def grouped(alerts: Sequence[Alert]) -> list[AlertGroup]:
     """Return the alerts by cause, in the order of the first alert of each."""
     causes = [alert for alert in alerts if alert.kind in CONSEQUENCES and not alert.is_over]
     groups: dict[str, list[Alert]] = {}
-    for alert in _causes_first(alerts):
+    for alert in _causes_first(alerts, causes):
         cause = next((each for each in causes if _is_consequence(alert, each)), alert)
         groups.setdefault(_key(cause), []).append(alert)
     places = {id(alert): place for place, alert in enumerate(alerts)}
@@ -155,10 +159,11 @@ def grouped(alerts: Sequence[Alert]) -> list[AlertGroup]:
     return sorted(found, key=lambda group: places[id(group.lead)])
 
 
-def _causes_first(alerts: Iterable[Alert]) -> Iterator[Alert]:
+def _causes_first(alerts: Iterable[Alert], causes: Sequence[Alert]) -> Iterator[Alert]:
     later = []
     for alert in alerts:
-        if alert.kind in CONSEQUENCES:
+        is_caused = any(_is_consequence(alert, cause) for cause in causes)
+        if alert.kind in CONSEQUENCES and not is_caused:
             yield alert
         else:
             later.append(alert)
@@ -196,7 +201,9 @@ def _key(alert: Alert) -> str:
         about = f"{','.join(alert.queues)} {alert.why}"
     else:
         about = cause_in(alert.why)
-    cause = without_numbers(about)
+    # Tasks are late for what hinders their queue; they fail by the same error in any queue.
+    where = ",".join(alert.queues) if alert.kind == Kind.LATE else ""
+    cause = f"{where} {without_numbers(about)}"
     return f"{alert.kind}-{hashlib.blake2b(cause.encode(), digest_size=6).hexdigest()}"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from operator import attrgetter
 
+from django.db.models import QuerySet
 from django.utils.translation import ngettext
 
 from sisy.models import Alert as AlertRecord
@@ -30,16 +31,24 @@ def recorded_alerts(using: str, **about: int) -> Iterator[Alert]:
         about: the ``task_id`` or the ``run_id``; by default, alerts about anything.
     """
     found = AlertRecord.objects.using(using).open().filter(**about)
-    newest = list(found.order_by("-pk")[: MAX_GROUPS_SHOWN + MAX_LATE_SHOWN + 1])
-    late = [record for record in newest if record.kind == Kind.LATE][:MAX_LATE_SHOWN]
-    others = [record for record in newest if record.kind != Kind.LATE][:MAX_GROUPS_SHOWN]
+    late, more_late = _newest(found.filter(kind=Kind.LATE), MAX_LATE_SHOWN)
+    others, more = _newest(found.exclude(kind=Kind.LATE), MAX_GROUPS_SHOWN)
     for record in sorted([*late, *others], key=attrgetter("pk"), reverse=True):
         yield _of_record(record)
-    shown = len(late) + len(others)
-    if len(newest) > shown:
-        more = found.count() - shown
+    if more_late:
+        # One more problem at most: so many tasks are late for one reason.
+        words = ngettext("And %d more late task.", "And %d more late tasks.", more_late)
+        yield Alert(kind=Kind.LATE, severity=Severity.WARNING, why=words % more_late)
+    if more:
         words = ngettext("And %d more open alert.", "And %d more open alerts.", more) % more
         yield Alert(kind=Kind.FAILING, severity=Severity.ERROR, why=words, number=more)
+
+
+def _newest(found: QuerySet[AlertRecord], most: int) -> tuple[list[AlertRecord], int]:
+    """Return the newest alerts, and how many more there are."""
+    newest = list(found.order_by("-pk")[: most + 1])
+    more = found.count() - most if len(newest) > most else 0
+    return newest[:most], more
 
 
 def last_closed_at(using: str) -> datetime | None:

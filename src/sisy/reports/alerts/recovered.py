@@ -37,7 +37,8 @@ class Delay:
         number: how many runs had an alert; 0 if only their queue had one.
         waited: the longest time that one of them waited, or for which the queue was delayed.
         cause: the cause that an alert named; empty if none did.
-        again_at: when most of their tasks are due next; None if each is due at another moment.
+        is_due_again: whether some of their tasks are due again.
+        again_at: when several of their tasks are due next; None if each is due at another moment.
     """
 
     queue: str
@@ -45,6 +46,7 @@ class Delay:
     number: int
     waited: timedelta
     cause: str
+    is_due_again: bool
     again_at: datetime | None
 
 
@@ -109,7 +111,8 @@ def past_delays(using: str, now: datetime) -> list[Delay]:
 
     A queue that is delayed now is left out: its open alerts say that.
     """
-    closed = AlertRecord.objects.using(using).filter(closed_at__gte=now - DAY)
+    # What a person has closed may last.
+    closed = AlertRecord.objects.using(using).filter(closed_at__gte=now - DAY, closed_by="")
     # Without a condition for the kind, so that the index of this order bounds what is read.
     columns = ("kind", "queue", "run_id", "why", "since", "closed_at")
     newest = closed.order_by("-closed_at").values_list(*columns)[:MAX_CLOSED_READ]
@@ -159,14 +162,15 @@ def _delay(
     waited = [runs[alert.run_id].waited for alert in late]
     lasted = [alert.closed_at - alert.since for alert in of_queue]
     shown = late or of_queue
-    again = [next_of.get(runs[alert.run_id].task_id) for alert in shown]
+    again = list(filter(None, (next_of.get(runs[alert.run_id].task_id) for alert in shown)))
     return Delay(
         queue=queue,
         due=due,
         number=len(late),
         waited=max(waited or lasted, default=NO_TIME),
         cause=_most_common(_cause_of(alert.kind, alert.why) for alert in shown) or "",
-        again_at=_most_common(filter(None, again)),
+        is_due_again=bool(again),
+        again_at=_most_common(again),
     )
 
 
@@ -192,6 +196,8 @@ def in_words(delay: Delay) -> str:
 
 
 def _fix(using: str, delay: Delay) -> str:
+    if not delay.is_due_again:
+        return ""
     if delay.again_at is None:
         return gettext("The tasks are not due at the same moment any more.")
     due = Task.objects.using(using).active().filter(next_run=delay.again_at, queue=delay.queue)
