@@ -110,7 +110,7 @@ def test_commands_say_what_was_delayed():
     assert "closed in the last 24 hours" not in said("sisy_alerts list --all")
 
 
-def test_a_delay_that_is_over_is_told_from_a_problem():
+def test_a_delay_that_is_over_is_marked_in_json_and_has_no_since():
     delayed(tasks_of(3))
     found = told("sisy_status")["alerts"]
     assert [row["is_over"] for row in found] == [False, False, True]
