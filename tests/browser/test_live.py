@@ -34,7 +34,9 @@ def test_a_run_appears_runs_and_ends_without_a_reload(request, look, server, how
 
 
 def test_input_and_selection_survive_live_updates(look, address):
+    yearly(jobs.noop, label="before").run_now()  # a new site has no lists
     with look(address) as window:
+        expect(row_of(window, "before").first).to_be_visible()
         window.evaluate("document.querySelector('.sisy-scroll').focus()")
         yearly(jobs.noop, label="meanwhile").run_now()
         expect(row_of(window, "meanwhile").first).to_be_visible()
