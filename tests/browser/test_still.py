@@ -8,14 +8,16 @@ from tests.support.waiting import wait_until
 
 TASKS, ROUNDS, RUNS = 10, 4, 500
 
-# Where each heading is, and how high the page is, noted in each frame that the browser paints.
+# Where each heading below the alerts is, and how high the page is there, noted in each frame that
+# the browser paints. An alert that opens or closes may move them; other tests leave some.
 WATCH = """() => {
   window.places = {};
   const note = (name, value) => (window.places[name] ??= new Set()).add(Math.round(value));
   const look = () => {
-    for (const heading of document.querySelectorAll("main h1, main h2"))
-      note(heading.id || heading.textContent, heading.getBoundingClientRect().top);
-    note("height", document.documentElement.scrollHeight);
+    const above = document.querySelector("#grid").getBoundingClientRect().top;
+    for (const heading of document.querySelectorAll("main h2[id]:not(#alerts)"))
+      note(heading.id, heading.getBoundingClientRect().top - above);
+    note("height", document.documentElement.scrollHeight - above - window.scrollY);
     window.frames_seen = (window.frames_seen ?? 0) + 1;
     requestAnimationFrame(look);
   };
