@@ -1,10 +1,13 @@
 """A busy time is spread on its page: tasks are ticked, and the preview becomes the load."""
 
+from functools import partial
+
 import pytest
 from playwright.sync_api import expect
 
 from sisy.models import Task, task_with_callable
 from tests.app import jobs
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -20,8 +23,10 @@ def pile(site):
 
 def test_tasks_of_a_busy_time_are_spread_except_the_unticked(look, address, pile):
     with look(address) as window:
-        window.goto(f"{address}/sisy/load/")
         row = window.locator("tr", has_text="pile 0")
+        # What an earlier test has looked at is kept for a minute.
+        shown = partial(window.goto, f"{address}/sisy/load/")
+        wait_until(lambda: shown() and row.count(), "the pile is shown", 70, 70)
         row.get_by_role("link", name="Spread…").click()
         expect(window.locator("#spread")).to_be_visible()
         window.get_by_label("pile 0", exact=True).uncheck()
