@@ -18,6 +18,7 @@ from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
 from sisy.records.problems import Kind
 from sisy.reports.alerts.recovered import DAY, MAX_CLOSED_READ, closed_since, recovered_alerts
+from sisy.reports.ledger import key_of
 from sisy.runtime.durations import in_zone
 
 MAX_HOURS = 24 * 366
@@ -25,13 +26,13 @@ MAX_HOURS = 24 * 366
 
 def alert_key(text: str) -> int:
     """Return the key in the argument of a command: 12 or '#12'."""
-    digits = text.removeprefix("#")
-    if digits.isascii() and digits.isdigit() and len(digits) <= lookup.MAX_DIGITS:
-        return int(digits)
-    raise ArgumentTypeError(
-        f"{text!r} is not an alert. Use its key, such as 12, which 'manage.py sisy_alerts list' "
-        "shows"
-    )
+    key = key_of(text.removeprefix("#"))
+    if key is None:
+        raise ArgumentTypeError(
+            f"{text!r} is not an alert. Use its key, such as 12, which 'manage.py sisy_alerts "
+            "list' shows"
+        )
+    return key
 
 
 class AlertVerbs(VerbCommand):

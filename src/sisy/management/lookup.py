@@ -13,6 +13,7 @@ from sisy.exceptions import did_you_mean
 from sisy.management import arguments
 from sisy.models import Run, Task
 from sisy.reports import run_search
+from sisy.reports.ledger import key_of
 from sisy.reports.run_search import RunSearch
 from sisy.runtime import durations
 
@@ -28,7 +29,7 @@ def task_named(text: str, using: str) -> Task:
         CommandError: it does not exist, or several tasks have the label.
     """
     tasks = Task.objects.using(using)
-    key = int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
+    key = key_of(text)
     if key is not None and (found := tasks.filter(pk=key).first()):
         return found
     if found := tasks.filter(name=text).first():
@@ -129,7 +130,7 @@ def tasks_named(text: str, using: str) -> tuple[tuple[int, ...], str]:
     If there are none, the text may be the label of deleted tasks. It is then the second value.
     """
     tasks = Task.objects.using(using)
-    key = int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
+    key = key_of(text)
     if key is not None:
         runs = Run.objects.using(using).filter(task=key)
         if tasks.filter(pk=key).exists() or runs.exists():
