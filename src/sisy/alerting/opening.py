@@ -18,7 +18,7 @@ from django.db.models import Case, F, Max, Q, Value, When
 from django.db.models.functions import Concat
 
 from sisy import signals
-from sisy.alerting.problem import Problem
+from sisy.alerting.problem import Problem, open_key
 from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
 from sisy.records.fields import MomentField
@@ -37,11 +37,16 @@ def open_subjects(using: str, kind: Kind, subjects: Iterable[str]) -> set[str]:
 
     What an alert says is found out when it is opened, and need not be found out again.
     """
-    subject_of = {f"{kind}:{subject}": subject for subject in subjects}
-    if not subject_of:
-        return set()
-    alerts = Alert.objects.using(using).filter(open_key__in=list(subject_of)).order_by()
-    return {subject_of[key] for key in alerts.values_list("open_key", flat=True) if key}
+    subject_of = {open_key(kind, subject): subject for subject in subjects}
+    return {subject_of[key] for key in _open_keys(using, subject_of)}
+
+
+def _open_keys(using: str, keys: Iterable[str]) -> set[str]:
+    """Return those of ``keys`` that an open alert has."""
+    wanted = set(keys)
+    alerts = Alert.objects.using(using).filter(open_key__in=wanted).order_by()
+    # A collation that ignores case finds others, too.
+    return wanted & set(alerts.values_list("open_key", flat=True)) if wanted else set()
 
 
 def open_alerts(using: str, problems: Iterable[Problem], now: datetime) -> int:
@@ -52,8 +57,8 @@ def open_alerts(using: str, problems: Iterable[Problem], now: datetime) -> int:
         return 0
     with transaction.atomic(using=using):
         alerts = Alert.objects.using(using)
-        for alert in alerts.filter(open_key__in=list(found)).only("open_key"):
-            found.pop(alert.open_key or "", None)
+        for key in _open_keys(using, found):
+            del found[key]
         last = _last_alerts(alerts.all(), list(found.values()))
         new: list[Alert] = []
         again: list[int] = []

@@ -29,6 +29,11 @@ def of_host(name: str) -> str:
     return f"host:{name}"
 
 
+def open_key(kind: str, subject: str) -> str:
+    """Return the key that only one open alert can have."""
+    return f"{kind}:{subject}"
+
+
 def cause_in(why: str) -> str:
     """Return the part of the text of an alert that is the same for all alerts with its cause."""
     return why.partition(": ")[2] or why
@@ -63,8 +68,8 @@ class Problem:
 
     @property
     def key(self) -> str:
-        """The key that only one open alert can have."""
-        return f"{self.kind}:{self.subject}"
+        """See `open_key`."""
+        return open_key(self.kind, self.subject)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
