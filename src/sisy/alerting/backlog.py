@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from sisy import conf
-from sisy.alerting.capacity import Fleet
+from sisy.alerting.capacity import Fleet, running
 from sisy.alerting.crowds import Crowd, advice_for, crowd_in_words, others_in
 from sisy.alerting.opening import Closing, open_subjects
 from sisy.alerting.problem import Problem, Watch, of_queue
@@ -76,13 +76,14 @@ def no_worker_in_words(queue: str) -> str:
 def over(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closing]:
     """Yield the alerts about queues that have a worker again, or whose runs start in time."""
     found = _waiting(using, now, timedelta(0))
-    fleet = Fleet.at(using, now)
+    _, workers = running(using, now)
+    served = {queue for worker in workers for queue in worker.queues}
     limit = queue_limit()
     for alert in alerts:
         oldest = found.get(alert.queue)
         if oldest is None:
             yield alert, gettext("No run is waiting in the queue.")
-        elif alert.kind == Kind.NO_WORKER and fleet.serving(alert.queue):
+        elif alert.kind == Kind.NO_WORKER and alert.queue in served:
             yield alert, gettext("A worker serves the queue.")
         elif alert.kind == Kind.QUEUED and now - oldest.ready_at < limit:
             yield alert, gettext("The runs of the queue start again.")
