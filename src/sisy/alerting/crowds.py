@@ -39,16 +39,14 @@ def others_in(using: str, members: Iterable[Crowd]) -> Mapping[Crowd, int]:
         )
         # A range at the end of the index of claims, so that nothing else of the queue is read.
         alike = queued.filter(ready_at__gte=crowd.since, ready_at__lt=crowd.since + SECOND)
-        number = len(alike.order_by().values_list("run_id")[:MAX_COUNTED])
+        number = alike.order_by()[:MAX_COUNTED].count()
         if number > 1:
             found[crowd] = number - 1
     return found
 
 
 def crowd_in_words(others: int) -> str:
-    """Return, as a sentence, how many other runs wait since the same moment; empty for none."""
-    if not others:
-        return ""
+    """Return, as a sentence, how many other runs wait since the same moment."""
     words = ngettext(
         "%d other run has been queued since the same moment",
         "%d other runs have been queued since the same moment",

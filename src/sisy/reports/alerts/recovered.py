@@ -72,7 +72,7 @@ class _Started(NamedTuple):
 def closed_since(using: str, since: datetime) -> int:
     """Return how many alerts were closed since a moment, at most `MAX_CLOSED_READ`."""
     closed = AlertRecord.objects.using(using).filter(closed_at__gte=since)
-    return len(closed.order_by("-closed_at").values_list("pk")[:MAX_CLOSED_READ])
+    return closed.order_by("-closed_at")[:MAX_CLOSED_READ].count()
 
 
 def recovered_alerts(using: str, now: datetime) -> Iterator[Alert]:
@@ -201,7 +201,7 @@ def _fix(using: str, delay: Delay) -> str:
     if delay.again_at is None:
         return gettext("The tasks are not due at the same moment any more.")
     due = Task.objects.using(using).active().filter(next_run=delay.again_at, queue=delay.queue)
-    number = len(due.order_by().values_list("pk")[:MAX_DUE_COUNTED])
+    number = due.order_by()[:MAX_DUE_COUNTED].count()
     words = ngettext(
         "%(number)d task of this queue is due again at %(again)s. If no slot is free then, start "
         "more workers.",
