@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from sisy.models import Run, RunState
-from sisy.reports.ledger import newest_runs
+from sisy.reports.ledger import newest_by_task
 
 MAX_RUNS_OF_A_TASK = 60  # newest runs of a task that are read
 MAX_TASKS_READ = 200  # tasks whose runs are read task by task
@@ -33,11 +33,8 @@ def usual_by_task(using: str, tasks: Collection[int]) -> dict[int, timedelta]:
     """
     if len(tasks) > MAX_TASKS_READ:
         return usual_by(using, "task_id")
-    runs: dict[int, list[Run]] = defaultdict(list)
-    columns = ("task", "state", "started_at", "finished_at")
-    for run in newest_runs(using, tasks, MAX_RUNS_OF_A_TASK).only(*columns):
-        if run.task_id is not None:
-            runs[run.task_id].append(run)
+    columns = ("state", "started_at", "finished_at")
+    runs = newest_by_task(using, tasks, MAX_RUNS_OF_A_TASK, columns=columns)
     return _known({task: usual(several) for task, several in runs.items()})
 
 

@@ -19,7 +19,7 @@ PAGE_LIMIT = 50
 MAX_COUNTED = 10_000  # runs; if there are more, a count is only a lower bound
 MAX_TROUBLE_READ = 2000  # newest rows of each state that is rare
 DRAWN = (
-    *("task", "state", "count", "reason", "error_class"),
+    *("state", "count", "reason", "error_class"),
     *("occurrence_at", "due_at", "due_until", "ready_at", "started_at", "finished_at"),
     *("cancel_reason", "cancel_requested_at", "cancel_force"),
 )
@@ -61,15 +61,20 @@ def newest_runs(
 
 
 def newest_by_task(
-    using: str, tasks: Collection[int], count: int, before: int | None = None
+    using: str,
+    tasks: Collection[int],
+    count: int,
+    before: int | None = None,
+    columns: Sequence[str] = DRAWN,
 ) -> dict[int, list[Run]]:
-    """Return the newest ``count`` runs of each task, newest first, to be drawn.
+    """Return the newest ``count`` runs of each task, newest first, by the key of the task.
 
     Args:
         before: the key of a run; only older runs are returned.
+        columns: what is read of each run, by default what is drawn.
     """
     runs: dict[int, list[Run]] = {task: [] for task in tasks}
-    for run in newest_runs(using, tasks, count, before).only(*DRAWN):
+    for run in newest_runs(using, tasks, count, before).only("task", *columns):
         if run.task_id is not None:
             runs[run.task_id].append(run)
     return runs

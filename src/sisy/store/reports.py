@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connections
 
@@ -169,6 +170,15 @@ def newest_trouble(
     return found
 
 
+def _for_each_task(
+    using: str, query: str, tasks: Collection[int], **values: Any
+) -> list[tuple[Any, ...]]:
+    """Return the rows of a query that is repeated for each task, in one statement."""
+    each = [query.format(number=number) for number in range(len(tasks))]
+    keys = {f"task_{number}": task for number, task in enumerate(tasks)}
+    return Statement(" UNION ALL ".join(each)).rows(using, **keys, **values)
+
+
 def newest_keys(
     using: str, tasks: Collection[int], count: int, before: int = AFTER_ALL
 ) -> list[int]:
@@ -177,9 +187,7 @@ def newest_keys(
     Args:
         before: only runs with smaller keys.
     """
-    each = [NEWEST_OF_A_TASK.format(number=number) for number in range(len(tasks))]
-    keys = {f"task_{number}": task for number, task in enumerate(tasks)}
-    rows = Statement(" UNION ALL ".join(each)).rows(using, count=count, before=before, **keys)
+    rows = _for_each_task(using, NEWEST_OF_A_TASK, tasks, count=count, before=before)
     return [key for (key,) in rows]
 
 
@@ -193,10 +201,7 @@ def succeeded_unplanned(
         start: when they have started, at the earliest.
         end: the moment before which they have started.
     """
-    each = [UNPLANNED_OF_A_TASK.format(number=number) for number in range(len(tasks))]
-    keys = {f"task_{number}": task for number, task in enumerate(tasks)}
-    statement = Statement(" UNION ALL ".join(each))
-    rows = statement.rows(using, count=count, start=start, end=end, **keys)
+    rows = _for_each_task(using, UNPLANNED_OF_A_TASK, tasks, count=count, start=start, end=end)
     return [(task, moment_of(started_at)) for task, started_at in rows]
 
 

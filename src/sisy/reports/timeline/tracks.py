@@ -197,7 +197,7 @@ def _in_trouble(
     keys = keys_of(ended, MAX_TROUBLE_RUNS, before)
     runs = Run.objects.using(using).filter(pk__in=keys, state__in=TROUBLE_STATES)
     runs = runs.filter(planned_at__gte=window.start).order_by("-pk")
-    return runs.only(*DRAWN)
+    return runs.only("task", *DRAWN)
 
 
 def _track(task: Task, runs: list[Run], window: Window, now: datetime, in_full: bool) -> Track:
