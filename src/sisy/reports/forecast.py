@@ -16,7 +16,7 @@ from operator import itemgetter
 from sisy.exceptions import ScheduleError
 from sisy.models import Task, TaskState
 from sisy.planning.timing import Timing, next_unplanned, occurrences
-from sisy.reports.peaks import Work, is_executed_by_workers, longest_wait
+from sisy.reports.peaks import Work, add_work, longest_wait
 from sisy.schedules.calendar import just_before
 
 MAX_MINUTES_NAMED = 10
@@ -92,9 +92,9 @@ class Forecast:
         if due != self._second:
             self._end_second()
             self._second = due
-        if not task.spread and is_executed_by_workers(task.engine):
-            known = self._work.get(task.queue, Work())
-            self._work[task.queue] = known.plus(1, self.takes.get(task.id, timedelta(0)))
+        if not task.spread:
+            takes = self.takes.get(task.id, timedelta(0))
+            add_work(self._work, task.queue, task.engine, 1, takes)
         if due >= self._minute_ends_at:
             minute = due - timedelta(seconds=due.second, microseconds=due.microsecond)
             self._minute_ends_at = minute + MINUTE

@@ -36,7 +36,7 @@ class Work:
     takes: timedelta = NO_TIME
 
     def plus(self, number: float, each: timedelta) -> "Work":
-        """Return the work together with more runs, each of which takes so long."""
+        """Return the work together with more runs, which take ``each``."""
         return Work(self.number + number, self.takes + number * each)
 
     def wait(self, slots: int) -> timedelta:
@@ -127,16 +127,16 @@ def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[
 def _work(members: Iterable[tuple[DueGroup, float]]) -> dict[str, Work]:
     work: dict[str, Work] = {}
     for group, number in members:
-        if not is_executed_by_workers(group.engine):
-            continue
-        known = work.get(group.queue, Work())
-        work[group.queue] = known.plus(number, group.takes)
+        add_work(work, group.queue, group.engine, number, group.takes)
     return work
 
 
-def is_executed_by_workers(engine: str) -> bool:
-    """Return whether runs of an engine take slots of Sisy's own workers."""
-    return engine in conf.get_settings().native_engines
+def add_work(
+    work: dict[str, Work], queue: str, engine: str, number: float, each: timedelta
+) -> None:
+    """Add runs to the work of their queue, if they take slots of Sisy's own workers."""
+    if engine in conf.get_settings().native_engines:
+        work[queue] = work.get(queue, Work()).plus(number, each)
 
 
 def slots_by_queue(workers: Iterable[Process]) -> dict[str, int]:

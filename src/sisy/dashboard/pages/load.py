@@ -58,8 +58,8 @@ def build_load(page_request: PageRequest) -> dict[str, Any]:
     zone = timezone.get_current_timezone()
     found, load = groups_of(page_request), _map_of(page_request)
     day, week = load.day, load.week
-    workers = status(page_request.using, page_request.now)
-    slots, by_queue = workers.slots, slots_by_queue(workers.workers)
+    fleet = status(page_request.using, page_request.now)
+    slots, by_queue = fleet.slots, slots_by_queue(fleet.workers)
     most_in_week = max((cell.starts for cell in week), default=0)
     most_in_day = max((cell.starts for cell in day), default=0)
     base_of_day, base_of_week = load.base

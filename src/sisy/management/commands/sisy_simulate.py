@@ -13,13 +13,13 @@ from django.utils import timezone
 from django.utils.translation import ngettext
 
 from sisy import clock
+from sisy.alerting.capacity import running
 from sisy.management import lookup
 from sisy.management.arguments import MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
 from sisy.management.progress import Progress
 from sisy.models import Task, TaskState
 from sisy.reports.durations import usual_by_task
-from sisy.reports.fleet import status
 from sisy.reports.forecast import Forecast, Occurrence, occurrences_of
 from sisy.reports.peaks import slots_by_queue
 from sisy.reports.spreadsheet import write_csv
@@ -69,8 +69,8 @@ class Command(AnsweringCommand):
             raise CommandError(f"TO must be after FROM, but {end} is not after {start}.")
         tasks = self._tasks(options["task"], using)
         takes = usual_by_task(using, [task.pk for task in tasks])
-        slots = slots_by_queue(status(using, clock.now(using)).workers)
-        forecast = Forecast(takes=takes, slots=slots)
+        _, workers = running(using, clock.now(using))
+        forecast = Forecast(takes=takes, slots=slots_by_queue(workers))
         with Progress(
             sys.stderr,
             "Simulating",
