@@ -10,7 +10,7 @@ A group begins in one of two ways:
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -133,7 +133,7 @@ class AlertGroup:
         return min(muted) if muted and len(muted) == len(self.records) else None
 
     def is_handled(self, now: datetime) -> bool:
-        """Return whether people know all of it: it was acknowledged or muted, or is on purpose."""
+        """Return whether people know all of it: it was acknowledged or muted, or is no problem."""
         is_muted = len(self.records) == len(self.alerts) and self.muted_until(now) is not None
         return self.is_acknowledged or is_muted or self.severity == Severity.INFO
 
@@ -150,24 +150,18 @@ class AlertGroup:
 def grouped(alerts: Sequence[Alert]) -> list[AlertGroup]:
     """Return the alerts by cause, in the order of the first alert of each."""
     causes = [alert for alert in alerts if alert.kind in CONSEQUENCES and not alert.is_over]
+    caused = [
+        (alert, next((each for each in causes if _is_consequence(alert, each)), None))
+        for alert in alerts
+    ]
+    # The cause is the first of its group.
+    caused.sort(key=lambda pair: pair[0].kind not in CONSEQUENCES or pair[1] is not None)
     groups: dict[str, list[Alert]] = {}
-    for alert in _causes_first(alerts, causes):
-        cause = next((each for each in causes if _is_consequence(alert, each)), alert)
-        groups.setdefault(_key(cause), []).append(alert)
+    for alert, cause in caused:
+        groups.setdefault(_key(cause or alert), []).append(alert)
     places = {id(alert): place for place, alert in enumerate(alerts)}
     found = [AlertGroup(key=key, alerts=tuple(several)) for key, several in groups.items()]
     return sorted(found, key=lambda group: places[id(group.lead)])
-
-
-def _causes_first(alerts: Iterable[Alert], causes: Sequence[Alert]) -> Iterator[Alert]:
-    later = []
-    for alert in alerts:
-        is_caused = any(_is_consequence(alert, cause) for cause in causes)
-        if alert.kind in CONSEQUENCES and not is_caused:
-            yield alert
-        else:
-            later.append(alert)
-    yield from later
 
 
 def _is_consequence(alert: Alert, cause: Alert) -> bool:

@@ -67,15 +67,10 @@ def _seen_again(alert: Alert, latest: Sequence[Ended], reasons: Mapping[int, str
             len(latest),
         )
         named = {"failed": len(failed), "all": len(latest)}
-        words %= named
         # The same severity while it works and while it fails: its row keeps its place.
         return replace(
-            alert,
-            why=_with_cause(words, alert),
-            full=_in_full(words, reasons.get(newest, "")),
-            fix=retry_in_words(newest),
+            _told_again(alert, words % named, newest, reasons),
             since=failed[-1].finished_at,
-            run=newest,
             severity=Severity.WARNING,
             is_flapping=True,
         )
@@ -87,21 +82,21 @@ def _seen_again(alert: Alert, latest: Sequence[Ended], reasons: Mapping[int, str
                 "At least the last run failed", "At least the last %d runs failed", streak
             )
         words = words % streak if "%d" in words else words
-        return replace(
-            alert,
-            why=_with_cause(words, alert),
-            full=_in_full(words, reasons.get(newest, "")),
-            fix=retry_in_words(newest),
-            run=newest,
-        )
+        return _told_again(alert, words, newest, reasons)
     return alert
 
 
-def _with_cause(words: str, alert: Alert) -> str:
-    """Return the words with the cause that the text of the alert names, if it names one."""
+def _told_again(alert: Alert, words: str, newest: int, reasons: Mapping[int, str]) -> Alert:
+    """Return the alert with other words, about the newest failed run.
+
+    The cause is the one that its text names, if it names one.
+    """
     cause = alert.why.partition(": ")[2].partition(". ")[0].rstrip(".")
-    return f"{words}: {cause}." if cause else f"{words}."
-
-
-def _in_full(words: str, reason: str) -> str:
-    return f"{words}: {reason.rstrip('.')}." if reason else ""
+    reason = reasons.get(newest, "").rstrip(".")
+    return replace(
+        alert,
+        why=f"{words}: {cause}." if cause else f"{words}.",
+        full=f"{words}: {reason}." if reason else "",
+        fix=retry_in_words(newest),
+        run=newest,
+    )
