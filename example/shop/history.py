@@ -30,6 +30,7 @@ from sisy.models import (
     TaskState,
 )
 from sisy.planning.timing import occurrences
+from sisy.records.choices import STOPPED
 
 DAY = timedelta(days=1)
 SPAN = timedelta(hours=48)
@@ -241,6 +242,6 @@ def ended_process(role: Role, pid: int, start: datetime, end: datetime, **more: 
         started_at=start,
         lease_until=end,
         ended_at=end,
-        end_reason="It was stopped.",
+        end_reason=STOPPED,
         **more,
     )

@@ -17,7 +17,7 @@ class Severity(models.TextChoices):
     WARNING = "warning", _("warning")
     """Something failed or was delayed, and may have recovered."""
     INFO = "info", _("info")
-    """A user caused it on purpose, for example by pausing a queue."""
+    """It needs no action now: a user paused a queue, for example, or a delay is over."""
 
 
 class Kind(models.TextChoices):

@@ -40,7 +40,7 @@ class Ended:
 
     @property
     def at(self) -> datetime:
-        """The moment of its end: that of its last sign of life, if nobody saw its end."""
+        """The moment of its end; if that was not recorded, the moment when its lease expired."""
         return _end_of(self.process)
 
     @property

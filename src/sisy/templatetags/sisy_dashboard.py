@@ -64,7 +64,7 @@ def moment(context: Context, value: datetime | None) -> str:
 
 @register.simple_tag
 def distance(value: datetime) -> str:
-    """Return a moment of which the page's script shows only the distance from now."""
+    """Return a moment that the page's script shows as its distance from now."""
     return _time(value, "")
 
 

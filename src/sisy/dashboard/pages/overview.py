@@ -133,7 +133,10 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
 
 
 def _first_calm(groups: Sequence[AlertGroup]) -> str:
-    """Return the key of the first group that is no problem; empty if none is, or all are."""
+    """Return the key of the first group that is not a problem.
+
+    It is empty if all groups are problems, and if none is: then the list needs no second heading.
+    """
     calm = [group.key for group in groups if group.severity == Severity.INFO]
     return calm[0] if 0 < len(calm) < len(groups) else ""
 

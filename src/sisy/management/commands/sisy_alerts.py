@@ -66,7 +66,7 @@ class Command(AlertVerbs):
             [_line(one) for one in found], otherwise="Every message was sent.", wraps="error"
         )
         if any(one.is_dead for one in found) and not self.as_json:
-            self.say("To resend those that are not retried: manage.py sisy_alerts resend")
+            self.say("To send those that failed for good again: manage.py sisy_alerts resend")
 
     def do_resend(self, *, messages: list[int], **options: Any) -> None:
         rows = OutboxMessage.objects.using(self.using)
@@ -74,7 +74,7 @@ class Command(AlertVerbs):
         count = sending.resend(chosen, self.now)
         if not count:
             raise CommandError(
-                "No messages to resend. Only those that are not retried by themselves are resent: "
+                "No messages to resend. Sisy retries the others itself. To see them: "
                 "manage.py sisy_alerts messages"
             )
         words = ngettext("%d message is sent again.", "%d messages are sent again.", count)
