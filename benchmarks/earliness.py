@@ -21,7 +21,7 @@ from tests.processes.fleet import every_second
 from benchmarks import jobs, layouts, report
 from sisy import clock
 from sisy.models import Overlap
-from sisy.worker.start_timers import StartTimers
+from sisy.worker.early_claim import StartTimers
 
 LAYOUT = layouts.WITHOUT_LAYER
 CLOSE = 0.001  # seconds

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sisy import clock
 from sisy.lifecycle.release import release
 from sisy.models import Process, Run, RunState
-from sisy.worker.early_claim import claim_early
+from sisy.worker.early_claim import StartTimers, claim_early
 from sisy.worker.low_water import LowWaterMarks
-from sisy.worker.start_timers import StartTimers
 from tests.simulation.world import World
 
 if TYPE_CHECKING:

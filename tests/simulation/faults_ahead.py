@@ -17,7 +17,7 @@ from sisy.planning import activation, timing
 from sisy.store import ahead
 from sisy.store.statements import Statement
 from sisy.worker import early_claim
-from sisy.worker.start_timers import StartTimers
+from sisy.worker.early_claim import StartTimers
 
 
 @contextmanager

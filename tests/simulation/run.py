@@ -12,7 +12,7 @@ from django.test import override_settings
 from sisy import clock, conf, signals
 from sisy.models import Run
 from sisy.monitoring import counting
-from sisy.worker import start_timers
+from sisy.worker import early_claim
 from tests.simulation import cast
 from tests.simulation.databases import new_database
 from tests.simulation.early import LoopOfWorld
@@ -114,7 +114,7 @@ def enter_world(
     stack.enter_context(mock.patch.object(counting, "_counts", {}))
     stack.enter_context(mock.patch.object(counting, "_with_lease", set()))
     stack.enter_context(mock.patch.object(clock, "steady", world.steady, create=True))
-    stack.enter_context(mock.patch.object(start_timers, "asyncio", LoopOfWorld(world)))
+    stack.enter_context(mock.patch.object(early_claim, "asyncio", LoopOfWorld(world)))
     return world
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from sisy import clock
-from sisy.worker.start_timers import StartTimers
+from sisy.worker.early_claim import StartTimers
 from tests.support.clocks import SettableClock
 from tests.support.moments import NOON
 

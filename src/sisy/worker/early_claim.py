@@ -13,14 +13,16 @@ about which nothing is left to decide at their moment: those of tasks that allow
 of tasks that have no other queued or running run. All others wait for an ordinary claim.
 """
 
+import asyncio
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 
 from django.db import transaction
 
+from sisy import clock
 from sisy.lifecycle.start import start
 from sisy.lifecycle.transition import LONGEST_LEAD
 from sisy.models import Process, Run
@@ -36,6 +38,7 @@ CLAIMS_REMEMBERED = 100
 FEWEST_CLAIMS = 10
 # How often to look behind runs that have to wait for their moment.
 MAX_BATCHES = 5
+MAX_WAIT = 1.0  # seconds, much longer than a run is claimed before its moment
 
 
 class Lead:
@@ -126,3 +129,50 @@ def _independent(scope: ClaimScope, locked: Sequence[Run]) -> list[Run]:
             taken.add(run.task_id)
         independent.append(run)
     return independent
+
+
+class StartTimers:
+    """Keeps runs until their moment by the database's clock. Use it in one event loop.
+
+    Args:
+        using: the alias of the database.
+        call: called with each run at its moment, never before.
+        give_back: called with a run whose moment is far away, because the clock was set back.
+    """
+
+    # A timer only wakes. The reading of the database's clock decides whether the moment has come,
+    # by the earliest time that it can be: the reading took a while, and clocks drift.
+
+    def __init__(
+        self, using: str, call: Callable[[Run], None], give_back: Callable[[Run], None]
+    ) -> None:
+        self._using = using
+        self._call = call
+        self._give_back = give_back
+        self._timers: dict[tuple[int, int], tuple[Run, asyncio.TimerHandle]] = {}
+
+    def call_at_its_moment(self, run: Run) -> None:
+        """Call a run when it is ready, which may be now."""
+        left = (run.ready_at - clock.earliest(self._using)).total_seconds()
+        if 0 < left <= MAX_WAIT:
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(left, self.call_at_its_moment, run)
+            self._timers[run.id, run.attempt] = run, timer
+            checkpoint("start ahead: not called yet")
+            return
+        self._timers.pop((run.id, run.attempt), None)
+        if left <= 0:
+            self._call(run)
+        else:
+            self._give_back(run)
+
+    def withdraw(self, runs: Iterable[Run]) -> list[Run]:
+        """Stop the timers of those runs that were not called yet, and return these."""
+        return [run for run in runs if self._stop((run.id, run.attempt))]
+
+    def _stop(self, key: tuple[int, int]) -> bool:
+        found = self._timers.pop(key, None)
+        if found is None:
+            return False
+        found[1].cancel()
+        return True

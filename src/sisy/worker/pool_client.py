@@ -13,9 +13,9 @@ from sisy.runtime.log import logger
 from sisy.runtime.loop import IDLE_POLL_INTERVAL, Inbox, Loop
 from sisy.runtime.threads import DaemonThreads
 from sisy.store.database_thread import DatabaseThread
+from sisy.worker.early_claim import StartTimers
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.prefetch import InFlight
-from sisy.worker.start_timers import StartTimers
 
 BUSY = "Its worker was busy with longer runs."
 SET_BACK = "The clock was set back before its moment."
