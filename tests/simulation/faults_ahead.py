@@ -14,7 +14,7 @@ from sisy.heartbeat import clock_rollback, plan, plan_ahead
 from sisy.lifecycle import release, withdraw
 from sisy.models import task, task_queries
 from sisy.planning import activation, timing
-from sisy.store import ahead
+from sisy.store import due
 from sisy.store.statements import Statement
 from sisy.worker import early_claim
 from sisy.worker.early_claim import StartTimers
@@ -89,12 +89,12 @@ def due_runs_withdrawn():
 @contextmanager
 def change_of_priority_overlooked():
     seen = "OR sisy_task.queue <> sisy_run.queue OR sisy_task.priority <> sisy_run.priority"
-    assert ahead.OUTDATED.count(seen) == 1
-    text = ahead.OUTDATED.replace(seen, "OR sisy_task.queue <> sisy_run.queue")
+    assert due.OUTDATED.count(seen) == 1
+    text = due.OUTDATED.replace(seen, "OR sisy_task.queue <> sisy_run.queue")
     of_tasks = Statement(f"{text} AND entry.task_id {{in_tasks}}")
     with (
-        mock.patch.object(ahead, "ALL_OUTDATED", Statement(text)),
-        mock.patch.object(ahead, "OUTDATED_OF_TASKS", of_tasks),
+        mock.patch.object(due, "ALL_OUTDATED", Statement(text)),
+        mock.patch.object(due, "OUTDATED_OF_TASKS", of_tasks),
     ):
         yield
 

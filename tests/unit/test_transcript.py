@@ -2,7 +2,7 @@
 
 import pytest
 
-from sisy.runtime.transcript import COMPACT_AT, HEAD_LIMIT, TAIL_LIMIT, Transcript
+from sisy.runtime.journal import COMPACT_AT, HEAD_LIMIT, TAIL_LIMIT, Transcript
 
 
 def transcript_of(*texts):

@@ -27,7 +27,7 @@ from sisy.records.task_fields import DEFERRED_FIELDS
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.log import logger
 from sisy.runtime.loop import ENDLESS, Turn
-from sisy.store import ahead
+from sisy.store import due
 from sisy.store.isolation import isolating
 
 
@@ -66,7 +66,7 @@ class _Ahead:
     def plan_chunk(self) -> tuple[list[Run], int]:
         """Plan the first tasks. Return their runs, and how many tasks there were."""
         with transaction.atomic(using=self._using):
-            tasks = ahead.lock_tasks_ahead(
+            tasks = due.lock_tasks_ahead(
                 self._using,
                 Task,
                 self._now,

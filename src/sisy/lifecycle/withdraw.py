@@ -20,8 +20,8 @@ from sisy.records.run import RunRecord
 from sisy.records.small_tables import QueuedRun, planned_ahead
 from sisy.records.task import TaskRecord
 from sisy.schedules.calendar import just_before
-from sisy.store.ahead import outdated_tasks
 from sisy.store.bulk import Update, update_rows
+from sisy.store.due import outdated_tasks
 from sisy.store.run_queries import RunRows, rows_of
 
 BATCH = 500

@@ -49,7 +49,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def soon_due(self, now: datetime, until: datetime) -> Self:
         """Return tasks that fall due by ``until``, but not yet, and can be planned ahead."""
-        # Like `sisy.store.ahead.LOCK_TASKS_AHEAD`.
+        # Like `sisy.store.due.LOCK_TASKS_AHEAD`.
         soon = self.active().native().filter(next_run__gt=now, next_run__lte=until)
         return soon.to_be_planned().filter(spread=timedelta(0)).order_by("next_run", "pk")
 

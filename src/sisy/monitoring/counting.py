@@ -42,7 +42,7 @@ from sisy.monitoring.counts import (
     TASK_RUNS,
     Counts,
 )
-from sisy.monitoring.reasons import reason_of
+from sisy.planning.catch_up import IN_TIME, THEREFORE
 from sisy.runtime.compat import after_fork_in_child
 from sisy.runtime.log import Outage
 from sisy.runtime.signal_dispatch import ContainedSignal
@@ -58,6 +58,39 @@ _counts: dict[str, Counts] = {}  # by the alias of the database
 _lock = threading.Lock()
 _with_lease: set[str] = set()  # the aliases of databases in which this process keeps a lease
 _outage = Outage("Storing metrics")
+
+OF_MISSED = {f"{IN_TIME} {therefore}": policy.value for policy, therefore in THEREFORE.items()}
+OF_STATE: dict[str, str] = {
+    RunState.SUCCEEDED: "",
+    RunState.TIMED_OUT: "timeout",
+    RunState.LOST: "worker_died",
+    RunState.SKIPPED: "overlap",
+}
+
+
+def reason_of(run: "Run") -> str:
+    """Return why ``run`` ended, in one of few values; empty if it succeeded.
+
+    ==========  ==============================================================================
+    outcome     reason
+    ==========  ==============================================================================
+    failed      the dotted path of the exception's class; ``rejected`` if no function was called
+    timed_out   ``timeout``
+    cancelled   ``queued`` or ``running``: what the run was
+    lost        ``worker_died``
+    missed      the policy that left it out: ``latest``, ``all`` or ``skip``; ``changed`` if its
+                task was changed or deleted first
+    skipped     ``overlap``
+    ==========  ==============================================================================
+    """
+    known = OF_STATE.get(run.state)
+    if known is not None:
+        return known
+    if run.state == RunState.CANCELLED:
+        return "queued" if run.started_at is None else "running"
+    if run.state == RunState.MISSED:
+        return OF_MISSED.get(run.reason, "changed")
+    return run.error_class or "rejected"
 
 
 def on_ended(news: News) -> None:

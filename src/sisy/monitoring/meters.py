@@ -12,8 +12,8 @@ from opentelemetry.metrics import Counter, Histogram, MeterProvider
 
 from sisy import signals
 from sisy.models import RunState
+from sisy.monitoring.counting import reason_of
 from sisy.monitoring.counts import DURATION_BOUNDS, LATENESS_BOUNDS
-from sisy.monitoring.reasons import reason_of
 from sisy.monitoring.tracing import SCOPE, safely
 
 if TYPE_CHECKING:
