@@ -34,7 +34,7 @@ class SisyConfig(AppConfig):
         set_eager_executor(_execute_eagerly)
         deadman.use_health_checks(failed_checks)
         pings.connect()
-        sentry.connect()
+        sentry.connect_if_installed()
         run_log.connect()
         dashboard_events.connect()
         doorbell.connect()

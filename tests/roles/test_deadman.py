@@ -33,7 +33,7 @@ def up(*queues, role=Role.WORKER, now=NOON, lease=HOUR):
 def switch_of(process, progress=None):
     if progress is None:
         progress = deadman.Progress()
-        progress.note(clock.steady())
+        progress.last_pass = clock.steady()
     return deadman.DeadMansSwitch("default", progress, lambda: process.pk)
 
 
@@ -99,7 +99,7 @@ async def test_a_paused_queue_is_healthy(monitor, heartbeat):
 async def test_a_heartbeat_that_completes_no_pass_does_not_ping(monitor, heartbeat, caplog):
     progress = deadman.Progress()
     assert await step_of(heartbeat, progress) < 1
-    progress.note(clock.steady() - 31)  # the lease is 30 s
+    progress.last_pass = clock.steady() - 31  # the lease is 30 s
     assert await step_of(heartbeat, progress) <= 10
     assert monitor.received == []
     assert "has not completed a pass lately" in caplog.text

@@ -60,8 +60,6 @@ def test_a_pause_lasts_until_the_moment_and_no_shorter(paused):
     pauses = passed(END - SECOND)
     assert Task.objects.get().state == TaskState.PAUSED
     assert pauses.next_at == END
-    assert not pauses.have_ended(END - SECOND)
-    assert pauses.have_ended(END)
 
 
 def test_a_pause_without_an_end_lasts(paused):

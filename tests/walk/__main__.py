@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.walk.settings"
 
+EXTRAS = ("apprise", "opentelemetry", "prometheus_client", "sentry_sdk")
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(
@@ -18,6 +20,8 @@ def main() -> int:
     options = parser.parse_args()
     import django
 
+    # A site without extras, whether or not they are installed here.
+    sys.modules.update(dict.fromkeys(EXTRAS))  # type: ignore[arg-type]
     django.setup()
     from tests.walk import report
     from tests.walk.moment import walk

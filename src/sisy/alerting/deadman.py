@@ -38,21 +38,16 @@ class Progress:
     """The moment of a heartbeat's last complete pass, shared with other threads.
 
     Attributes:
-        has_begun: whether there was a complete pass.
+        last_pass: when it was complete, by `sisy.clock.steady`; None if there was none yet.
     """
 
     def __init__(self) -> None:
-        self._last = 0.0
-        self.has_begun = False
-
-    def note(self, steady: float) -> None:
-        """Note that a pass is complete, at this moment of `sisy.clock.steady`."""
-        self._last = steady
-        self.has_begun = True
+        self.last_pass: float | None = None
 
     def is_recent(self, steady: float) -> bool:
         """Return whether the last pass was complete within the length of a lease."""
-        return self.has_begun and steady - self._last < conf.get_settings().lease_seconds
+        last = self.last_pass
+        return last is not None and steady - last < conf.get_settings().lease_seconds
 
 
 @asynccontextmanager
@@ -95,7 +90,7 @@ class DeadMansSwitch:
             await self._thread.close()
 
     async def _step(self) -> float:
-        if not self._progress.has_begun:
+        if self._progress.last_pass is None:
             return START_INTERVAL
         began = clock.steady()
         was_right = await self._thread.run(self._send_if_all_is_well)

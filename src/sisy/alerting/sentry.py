@@ -9,6 +9,7 @@ import linecache
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -40,8 +41,10 @@ _scopes: "WeakKeyDictionary[RunRecord, tuple[int, Scope]]" = WeakKeyDictionary()
 _outage = Outage("Reporting to Sentry")
 
 
-def connect() -> None:
-    """Connect the receivers. Call it before the receivers that log."""
+def connect_if_installed() -> None:
+    """Connect the receivers if ``sentry_sdk`` is installed. Call it before those that log."""
+    if find_spec("sentry_sdk") is None:
+        return
     observe_calls(on_call)
     before_exit(on_exit)
     signals.run_finished.connect_of_batches(on_ended)

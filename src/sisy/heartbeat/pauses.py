@@ -31,14 +31,10 @@ class Pauses:
         self._using = using
         self.next_at: datetime | None = None
 
-    def have_ended(self, now: datetime) -> bool:
-        """Return whether a known pause has ended."""
-        return self.next_at is not None and self.next_at <= now
-
     def end(self, now: datetime) -> None:
         """End the pauses whose time has come, and find when the next one ends."""
         self._find_next(now)
-        if self.have_ended(now):
+        if self.next_at is not None and self.next_at <= now:
             end_pauses(self._using, now)
             self._find_next(now)
 

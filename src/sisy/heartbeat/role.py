@@ -136,7 +136,7 @@ class Heartbeat:
             self._due_mark.hasten()
         process = self._lease.keep()
         since = self._clock_watch.last_pass or now
-        if self._loop.was_woken or self._is_beat(now) or self._pauses.have_ended(now):
+        if self._loop.was_woken or self._is_beat(now) or _has_come(self._pauses.next_at, now):
             self._pauses.end(now)
         # Plan what is known to be due before anything else.
         if self._wants_tick(now):
@@ -194,7 +194,7 @@ class Heartbeat:
         has_left_work = current.turn.has_left_work
         is_held_up = current.tick is not None and current.tick.is_held_up
         self._clock_watch.passed(current.now, is_behind=has_left_work or is_held_up)
-        self._progress.note(clock.steady())
+        self._progress.last_pass = clock.steady()
         if not has_left_work:
             moments = (outlook.next_moment(), self._pauses.next_at)
             wait = self._seconds_to_next(current.now, min(filter(None, moments), default=None))
@@ -216,7 +216,7 @@ class Heartbeat:
 
     def _wants_tick(self, now: datetime) -> bool:
         """Return whether to tick at once: for a beat, or for a task that the last look saw."""
-        return self._is_beat(now) or (self._next_due is not None and self._next_due <= now)
+        return self._is_beat(now) or _has_come(self._next_due, now)
 
     def _is_beat(self, now: datetime) -> bool:
         return self._next_beat is None or self._next_beat <= now
@@ -277,3 +277,7 @@ class Heartbeat:
             self._pauses.next_at,
         )
         return all(moment is None or moment >= following + SECOND for moment in moments)
+
+
+def _has_come(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and moment <= now

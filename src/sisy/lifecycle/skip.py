@@ -19,9 +19,7 @@ Skipped = tuple[RunRecord, int, str]
 
 
 def skip(using: str, task: TaskRecord, skipped: Sequence[Skipped], now: datetime) -> None:
-    """Skip locked runs of a task. They do not count as iterations."""
-    if not skipped:
-        return
+    """Skip one or more locked runs of a task. They do not count as iterations."""
     alike: dict[tuple[int, str], list[RunRecord]] = defaultdict(list)
     for run, blocked_by, reason in skipped:
         alike[blocked_by, reason].append(run)

@@ -105,7 +105,8 @@ class Loop:
             self._outage.failed(error, "retrying")
             logger.debug("The error in full:", exc_info=True)
             return delay * random.uniform(0.5, 1)
-        self._outage.recovered()
+        if self.is_failing:
+            self._outage.recovered()
         return float(wait)
 
     async def _wait(self, seconds: float) -> None:

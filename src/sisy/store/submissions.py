@@ -81,17 +81,18 @@ VARYING_COLUMNS_OF_RUN_ALONE = (
 def insert_runs(using: str, runs: Sequence[R]) -> Sequence[R]:
     """Insert runs, all or none, and return them with their keys."""
     vendor, features = connections[using].vendor, connections[using].features
-    are_queued = all(state == RunState.QUEUED for state in values_of(runs, "state"))
     if vendor == "postgresql" and len(runs) == 1:
         _insert_alone(using, runs[0])
         note_saved(using, runs)
     elif vendor == "postgresql" and runs:
+        are_queued = all(state == RunState.QUEUED for state in values_of(runs, "state"))
         with_entries = partial(entries.with_entries, are_queued=are_queued)
         insert_many(using, runs, with_entries)
     elif vendor == "sqlite" and len(runs) == 1:
         with transaction.atomic(using=using, savepoint=False):
             _insert_locally(using, runs[0])
-            entries.add_inserted(using, [runs[0].pk], are_queued=are_queued)
+            is_queued = runs[0].state == RunState.QUEUED
+            entries.add_inserted(using, [runs[0].pk], are_queued=is_queued)
     elif runs and features.can_return_rows_from_bulk_insert:
         rows_of(type(runs[0]), using).bulk_create(runs)
     else:

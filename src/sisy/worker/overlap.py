@@ -257,7 +257,8 @@ def _store_decision(
         return
     if decision.queued:
         result.blocked.add(task.pk)
-    skip(using, task, [one for one in decision.skipped if one[0].pk in locked], now)
+    if skipped := [one for one in decision.skipped if one[0].pk in locked]:
+        skip(using, task, skipped, now)
     if decision.ending:
         reason = f"It was replaced by run {decision.successor} of the task."
         by_force = task.overlap == Overlap.TERMINATE_OTHER

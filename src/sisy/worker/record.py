@@ -53,6 +53,8 @@ def record(using: str, ended: Ended[Run], now: datetime) -> None:
 
 def verdict(run: Run, outcome: Outcome, now: datetime) -> Verdict:
     """Return what becomes of a run, unless its task was deleted or a user cancelled it."""
+    if outcome.state == RunState.SUCCEEDED:
+        return Verdict.FINISH
     if outcome.state == RunState.LOST:
         return Verdict.LOSE
     if is_to_be_released(run, outcome, now):
