@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, models
 from django.db.models import Q
 
-from sisy.heartbeat.tick import look
+from sisy.heartbeat.outlook import look
 from sisy.models import Process, Queue, Role, Run, RunState, Task, TaskState
 from sisy.store import claims, due, entries, levels, outcomes, retired, starts
 from sisy.store.statements import Statement

@@ -10,7 +10,8 @@ from django.db import transaction
 from sisy.engines import dispatch, execute
 from sisy.heartbeat import clock_rollback, quarantine, rescue, retention, timing_check
 from sisy.heartbeat.entry_check import EntryCheck
-from sisy.heartbeat.tick import became_ready, first_ready, look, tick
+from sisy.heartbeat.outlook import became_ready, look
+from sisy.heartbeat.tick import first_ready, tick
 from sisy.lifecycle.release import release
 from sisy.models import Process, QueuedRun, Run, RunningRun, Task
 from sisy.reports.ledger import listed

@@ -3,7 +3,7 @@
 import pytest
 
 from sisy.heartbeat import Heartbeat
-from sisy.heartbeat.due_mark import DueMark
+from sisy.heartbeat.outlook import DueMark
 from sisy.models import Run, Task
 from sisy.runtime.loop import RENEWAL_INTERVAL
 from sisy.store.statements import BEGINNING, MARK_SLACK

@@ -8,9 +8,9 @@ from django.db import connection
 from sisy import signals
 from sisy.exceptions import LeaseLost
 from sisy.heartbeat import tick
+from sisy.heartbeat.outlook import look
 from sisy.heartbeat.rescue import rescue_lost
 from sisy.heartbeat.retention import PROCESS_GRACE, PRUNE_BATCH, prune_processes
-from sisy.heartbeat.tick import look
 from sisy.models import Process, Role, Run, RunState
 from sisy.store import due
 from sisy.worker.claim import claim

@@ -7,8 +7,8 @@ from django.db import connection, connections, transaction
 
 from sisy.heartbeat import plan_ahead as planning_ahead
 from sisy.heartbeat import tick
+from sisy.heartbeat.outlook import look
 from sisy.heartbeat.plan_ahead import plan_ahead
-from sisy.heartbeat.tick import look
 from sisy.models import Origin, Role, Run, RunState, Task, TaskState
 from sisy.models.lease import Lease
 from sisy.planning.timing import LOOKAHEAD, occurrences

@@ -6,7 +6,7 @@ import pytest
 
 from sisy.exceptions import LeaseLost
 from sisy.heartbeat import Heartbeat, tick
-from sisy.heartbeat.tick import look
+from sisy.heartbeat.outlook import look
 from sisy.models import Process, Role, Run, RunState
 from sisy.models.process import LONGEST_LEASE
 from sisy.worker.claim import claim

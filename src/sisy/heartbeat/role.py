@@ -17,12 +17,12 @@ from sisy.alerting.judge import Judge
 from sisy.alerting.sender import Sender
 from sisy.engines.dispatch import dispatching
 from sisy.heartbeat.clock_rollback import ClockWatch
-from sisy.heartbeat.due_mark import DueMark
+from sisy.heartbeat.outlook import DueMark, Outlook, became_ready, look
 from sisy.heartbeat.pauses import Pauses
 from sisy.heartbeat.plan_ahead import plan_ahead
 from sisy.heartbeat.quarantine import past_unreadable
 from sisy.heartbeat.retention import Rounds, prune_backlog
-from sisy.heartbeat.tick import Outlook, Tick, became_ready, look, tick
+from sisy.heartbeat.tick import Tick, tick
 from sisy.heartbeat.timing_check import Audit
 from sisy.messaging import carriers, doorbell, heartbeat_bell, sender
 from sisy.models import Process, Role, Run, Task

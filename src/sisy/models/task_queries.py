@@ -180,12 +180,8 @@ def delete_ended_of(stored: TaskQuerySet, tasks: list[int]) -> int:
         stored: all tasks of the database.
         tasks: the keys of the tasks.
     """
-    using = stored.db
-    # Check first: most tasks stay, and their locks would make others wait.
-    if not retired.any_retired(using, tasks):
-        return 0
-    with transaction.atomic(using=using):
-        return _delete_ended(stored, retired.lock_retired(using, tasks))
+    with transaction.atomic(using=stored.db):
+        return _delete_ended(stored, retired.lock_retired(stored.db, tasks))
 
 
 def _delete_ended(stored: TaskQuerySet, locked: list[int]) -> int:

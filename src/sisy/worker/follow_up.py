@@ -11,6 +11,7 @@ from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.log import log_named, logger
 from sisy.store.isolation import past_deadlocks
 from sisy.store.outcomes import Ended
+from sisy.store.retired import any_retired
 from sisy.worker.missing_code import is_to_be_released
 
 tasks = log_named("sisy.tasks")
@@ -78,4 +79,6 @@ def _is_orphaned(using: str, task: int) -> bool:
 def _delete_ended(using: str, runs: Sequence[Run]) -> None:
     """Delete the retired ones of the tasks that have no run left."""
     pks = list({run.task_id for run in runs if run.task_id is not None})
-    delete_ended_of(Task.objects.using(using), pks)
+    # Check first: most tasks stay, and their locks would make others wait.
+    if any_retired(using, pks):
+        delete_ended_of(Task.objects.using(using), pks)
