@@ -182,7 +182,7 @@ def test_tasks_without_live_runs_have_ended(ledger):
 @pytest.mark.parametrize("name", STATEMENTS)
 @pytest.mark.parametrize("vendor", ["postgresql", "mysql", "sqlite"])
 def test_each_statement_can_be_written_for_each_database(name, vendor):
-    names = ("blocked", "known", "missing", "queues", "runs", "tasks")
+    names = ("blocked", "engines", "known", "left_out", "missing", "queues", "runs", "tasks")
     text, params = STATEMENTS[name].written(vendor, {each: [1, 2] for each in names}, "id")
     assert "{" not in text
     assert ("SKIP LOCKED" in text) <= (vendor != "sqlite")
