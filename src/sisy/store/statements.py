@@ -3,7 +3,8 @@
 The other modules of this package contain the statements. Each is one SQL text for all databases:
 
 - ``%(now)s`` is a value that the caller passes. Values are never written into the text.
-- ``{columns}`` is the list of a record's columns, without those that the caller defers.
+- ``{columns}`` is the list of a record's columns, without those that the caller defers, and
+  ``{other_columns}`` that of another model's columns.
 - ``{in_tasks}`` and ``{not_in_tasks}`` compare with the list ``tasks``. On PostgreSQL they are
   ``= ANY(%(tasks)s)`` and ``<> ALL(%(tasks)s)``, so that the text is the same for any number of
   values. Other databases have no arrays: there they are ``IN (…)`` and ``NOT IN (…)``. The list
@@ -41,6 +42,7 @@ from sisy.runtime.compat import Selection
 from sisy.store.sessions import PREPARED_AFTER, cursor_of, has_kept_cursor, session_of
 
 M = TypeVar("M", bound=models.Model)
+Other = TypeVar("Other", bound=models.Model)
 
 UNKNOWN_STATEMENT = "26000"  # of PostgreSQL
 
@@ -113,34 +115,49 @@ class Statement:
         Args:
             defer: the names of fields that are read only when they are first used.
         """
-        return self.records_and_more(using, model, defer=defer, **values)[0]
-
-    def records_and_more(
-        self, using: str, model: type[M], *, defer: frozenset[str] = frozenset(), **values: Any
-    ) -> tuple[list[M], list[tuple[Any, ...]]]:
-        """Return the records, and what the statement returns of each after its columns."""
         selection = Selection.of(model, using, defer)
         text, params = self._text_and_params(using, values, selection.columns)
         found = _rows_by_kept_cursor(connections[using], text, params)
-        count = len(selection.names)
-        more = [row[count:] for row in found]
-        of_model = [row[:count] for row in found] if any(more) else found
-        return read(model, using, selection.names, selection.converted(of_model)), more
+        return read(model, using, selection.names, selection.converted(found))
+
+    def records_with_others(
+        self,
+        using: str,
+        model: type[M],
+        other: type[Other],
+        *,
+        defer: frozenset[str] = frozenset(),
+        **values: Any,
+    ) -> tuple[list[M], dict[Any, Other], list[tuple[Any, ...]]]:
+        """Return records, and of an outer join the records of another model, by their keys.
+
+        Also return what the statement returns of each row after the columns of both.
+        """
+        own, joined = Selection.of(model, using, defer), Selection.of(other, using, frozenset())
+        text, params = self._text_and_params(using, values, own.columns, joined.columns)
+        found = _rows_by_kept_cursor(connections[using], text, params)
+        end = len(own.names)
+        last = end + len(joined.names)
+        key = end + joined.names.index(other._meta.pk.attname)
+        distinct = {row[key]: row[end:last] for row in found if row[key] is not None}
+        records = read(model, using, own.names, own.converted([row[:end] for row in found]))
+        others = read(other, using, joined.names, joined.converted(list(distinct.values())))
+        return records, dict(zip(distinct, others, strict=True)), [row[last:] for row in found]
 
     def _text_and_params(
-        self, using: str, values: Mapping[str, Any], columns: str = ""
+        self, using: str, values: Mapping[str, Any], columns: str = "", other_columns: str = ""
     ) -> tuple[str, dict[str, Any]]:
-        sql, params = self.written(connections[using].vendor, values, columns)
+        sql, params = self.written(connections[using].vendor, values, columns, other_columns)
         for name, value in params.items():
             if isinstance(value, datetime):
                 params[name] = adapted(using, value)
         return sql, params
 
     def written(
-        self, vendor: str, values: Mapping[str, Any], columns: str = ""
+        self, vendor: str, values: Mapping[str, Any], columns: str = "", other_columns: str = ""
     ) -> tuple[str, dict[str, Any]]:
         """Return the text for a database, and the values by the names that it has for them."""
-        words = {"columns": columns, **WORDS[vendor]}
+        words = {"columns": columns, "other_columns": other_columns, **WORDS[vendor]}
         params: dict[str, Any] = {}
         for name, value in values.items():
             if not isinstance(value, list):

@@ -27,6 +27,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import chain
+from types import MappingProxyType
 
 from django.db import transaction
 
@@ -134,7 +135,7 @@ def _claim_batch(
     blocked: Collection[int],
 ) -> tuple[ClaimResult, bool]:
     """Claim from the first runs of the queues. Also return whether there were no more."""
-    started: set[int] = set()
+    started: dict[int, Task] = {}
     with transaction.atomic(using=scope.using):
         lock: Callable[[Level, int], list[Run]]
         if size <= min(free, MAX_STARTED_AT_ONCE) and _starts_in_order(scope, blocked):
@@ -169,12 +170,15 @@ def _starts_in_order(scope: ClaimScope, blocked: Collection[int]) -> bool:
 
 
 def _start_first(
-    process: Process, scope: ClaimScope, started: set[int], level: Level, limit: int
+    process: Process, scope: ClaimScope, started: dict[int, Task], level: Level, limit: int
 ) -> list[Run]:
-    """Lock the first runs of a level and start those that may overlap; add them to ``started``."""
+    """Lock the first runs of a level and start those that may overlap.
+
+    Add the keys of these to ``started``, with their tasks.
+    """
     latest = scope.now + LONGEST_LEASE
-    locked, pks = start_first_ready(scope, Run, level, limit, process.pk, latest)
-    started |= pks
+    locked, tasks, pks = start_first_ready(scope, Run, Task, level, limit, process.pk, latest)
+    started |= {run.pk: tasks[run.task_id] for run in locked if run.pk in pks}
     return sorted(locked, key=turn)
 
 
@@ -183,22 +187,25 @@ def _start_allowed(
     scope: ClaimScope,
     locked: Sequence[Run],
     free: int,
-    started: Collection[int] = (),
+    started: Mapping[int, Task] = MappingProxyType({}),
 ) -> ClaimResult:
     """Decide about locked runs, and start those that may start.
 
     Args:
-        started: the keys of those that have started when they were locked.
+        started: the tasks of those that have started when they were locked, by their keys.
     """
     if not locked:
         return ClaimResult()
     checkpoint("claim: runs locked")
     using, now = scope.using, scope.now
     at_once = [run for run in locked if run.pk in started]
-    tasks = fetch_tasks(using, locked, shared={run.task_id for run in at_once})
-    runs = _cancel_unwanted(using, [run for run in locked if run.pk not in started], now)
-    result = apply_policies(scope, runs, tasks, free - len(at_once)) if runs else ClaimResult()
-    start(using, result.starting, process, now, latest=now + LONGEST_LEASE)
+    _assign_tasks(at_once, {task.pk: task for task in started.values()})
+    result = ClaimResult()
+    if others := [run for run in locked if run.pk not in started]:
+        tasks = fetch_tasks(using, others)
+        if runs := _cancel_unwanted(using, others, now):
+            result = apply_policies(scope, runs, tasks, free - len(at_once))
+        start(using, result.starting, process, now, latest=now + LONGEST_LEASE)
     note_started(using, at_once, process, now)
     result.starting = sorted([*at_once, *result.starting], key=turn)
     if result.starting:
@@ -232,13 +239,8 @@ def turn(run: Run) -> tuple[int, datetime, int]:
     return -run.priority, run.ready_at, run.id
 
 
-def fetch_tasks(
-    using: str, runs: Sequence[Run], shared: Collection[int | None] = ()
-) -> dict[int, Task]:
+def fetch_tasks(using: str, runs: Sequence[Run]) -> dict[int, Task]:
     """Set the current task of each run, or None if the task was deleted.
-
-    Args:
-        shared: the keys of tasks that are known to allow overlap.
 
     Returns the tasks that this call has locked, by key: those whose runs must not overlap, except
     tasks that another worker has locked.
@@ -247,7 +249,6 @@ def fetch_tasks(
     # Tasks that run once usually allow overlap. Read them without a lock first, and lock only
     # those that turn out to forbid it, so that workers do not block each other.
     suspects = wanted & {run.task_id for run in runs if run.origin not in ONLY_ONCE}
-    suspects -= set(shared)
     locked = claims.lock_exclusive_tasks(using, Task, suspects)
     others = claims.read_tasks(using, Task, wanted - locked.keys())
     exclusive = {pk for pk in others.keys() - suspects if others[pk].overlap != Overlap.ALLOW}
@@ -256,7 +257,7 @@ def fetch_tasks(
     return locked
 
 
-def _assign_tasks(runs: Iterable[Run], tasks: dict[int, Task]) -> None:
+def _assign_tasks(runs: Iterable[Run], tasks: Mapping[int, Task]) -> None:
     """Give each run its own task object."""
     # Functions may change their task, and several runs of a task may execute at the same time.
     assigned: set[int] = set()
