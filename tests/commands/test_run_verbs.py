@@ -99,12 +99,12 @@ def test_a_list_sorted_by_delay_has_a_column_for_it(monkeypatch):
 def test_a_sorted_list_says_among_how_many_runs_and_how_far_back(monkeypatch):
     keys = [ended(n * MINUTE, SECOND) for n in (3, 2, 1)]
     text = said("sisy_runs list --sort delay -n 1")
-    assert "Sorted among the newest 3 matching runs. To see all of them, add: -n 3" in text
+    assert "Sorted: the newest 3 matching runs. To see all of them, add: -n 3" in text
     assert "Looked at" not in text
     assert f"manage.py sisy_runs show {keys[0]}" in text
     monkeypatch.setattr(run_verbs, "MAX_SORTED", 2)
     text = said("sisy_runs list --sort delay")
-    assert "Sorted among the newest 2 matching runs.\nLooked at the newest 3 runs" in text
+    assert "Sorted: the newest 2 matching runs.\nLooked at the newest 3 runs" in text
     assert f"To continue, add: --before {keys[1]}" in text
     found = told("sisy_runs list --sort delay")
     assert (found["sorted_among"], found["next_before"]) == (2, keys[1])
@@ -142,7 +142,7 @@ def test_a_site_without_runs_says_so():
     ("options", "error"),
     [
         ("--worker nowhere", "No host or worker is named 'nowhere'"),
-        ("--since soon", "'soon' is not a valid time. Use how long ago, such as 30m"),
+        ("--since soon", "'soon' is not a valid time. Use a duration before now, such as 30m"),
         ("--since 999999d", "'999999d' is too long ago"),
         ("--since 1h --until 2h", "--since 1h is not before --until 2h"),
         ("--state failing", "invalid choice: 'failing'"),

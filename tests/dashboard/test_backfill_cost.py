@@ -46,7 +46,7 @@ def test_runs_that_may_not_overlap_take_the_time_of_all():
 def test_runs_that_may_overlap_share_the_slots():
     worker()
     assert preview(taking(5, overlap=Overlap.ALLOW)) == (
-        "A run typically takes 5 min. Together, they are about 15 min of work. In 2 free slots, "
+        "A run typically takes 5 min. In total, they are about 15 min of work. In 2 free slots, "
         "they take about 10 min."
     )
 
@@ -76,4 +76,4 @@ def test_a_draining_worker_does_not_count():
 def test_another_engine_decides_how_many_runs_execute_at_once():
     task = taking(5, overlap=Overlap.ALLOW)
     type(task).objects.update(engine="celery")
-    assert preview(task) == "A run typically takes 5 min. Together, they are about 15 min of work."
+    assert preview(task) == "A run typically takes 5 min. In total, they are about 15 min of work."

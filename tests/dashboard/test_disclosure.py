@@ -135,7 +135,7 @@ def test_messages_after_a_button_do_not_quote_errors(monkeypatch):
         assert SECRET not in answer.content.decode(), address
         assert "no luck today" not in answer.content.decode(), address
     again = browser.post("/sisy/runs/do/retry/", {"pk": gone.pk}, follow=True)
-    assert "Cannot import the callable: RuntimeError." in again.content.decode()
+    assert "Cannot import the function: RuntimeError." in again.content.decode()
 
 
 @pytest.mark.database

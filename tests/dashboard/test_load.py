@@ -164,8 +164,8 @@ class TestPage:
             scheduled("* * * * *", label=f"poll {n}")
         scheduled("0 0 * * *", label="nightly")
         text = text_of(browser_of("view_task").get("/sisy/load/"))
-        assert "Bars begin at 45: at least so many start at any time." in text
-        assert "runs that start per hour, in addition to 180 that start in each hour" in text
+        assert "Bars begin at 45: at least that many runs start in any 15 minutes." in text
+        assert "runs that start per hour, in addition to the 180 that start in every hour" in text
 
     def test_an_empty_site_has_none(self):
         text = text_of(browser_of("view_task").get("/sisy/load/"))

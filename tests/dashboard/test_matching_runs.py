@@ -78,7 +78,7 @@ def test_what_was_found_is_sorted(task):
     assert listed() == [middle.pk, long.pk, short.pk]
     assert listed(sort="duration") == [long.pk, middle.pk, short.pk]
     page = text_of(browser_of_superuser().get("/sisy/runs/?sort=duration"))
-    assert "Sorted among the newest 3 matching runs." in page
+    assert "Sorted: the newest 3 matching runs." in page
 
 
 def test_a_sorted_page_shows_the_first_of_those_it_found(task, monkeypatch):
@@ -89,7 +89,7 @@ def test_a_sorted_page_shows_the_first_of_those_it_found(task, monkeypatch):
 
 def test_a_bad_time_is_explained_on_the_page():
     page = text_of(browser_of_superuser().get("/sisy/runs/?since=yesterday"))
-    assert "Use how long ago, such as 30m, 2h or 7d" in page
+    assert "Use a duration before now, such as 30m, 2h or 7d" in page
 
 
 def address_of(verb, **asked):

@@ -73,7 +73,7 @@ def test_a_pile_is_one_row_that_says_how_long_runs_waited_and_when_it_is_back():
         f"30 runs due at 2026-05-05 00:00:00 UTC waited up to 6 min 29 s to start. The alert "
         f"said: {FULL}."
     )
-    assert alert.fix.startswith(f"30 {AGAIN} If no slot is free then, spread")
+    assert alert.fix.startswith(f"30 {AGAIN} To avoid another delay, spread")
     assert alert.again_at == MIDNIGHT + DAY
 
 
@@ -127,7 +127,7 @@ def test_tasks_that_were_spread_since_are_not_due_together_again():
         Task.objects.filter(pk=task.pk).update(next_run=MIDNIGHT + DAY + number * MINUTE)
     [alert] = shown()
     assert alert.again_at is None
-    assert alert.fix == "The tasks are not due at the same moment any more."
+    assert alert.fix == "The tasks are no longer due at the same time."
     assert "Spread…" not in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
 
 
@@ -156,7 +156,7 @@ def test_a_queue_that_is_delayed_now_is_not_said_to_have_recovered():
 
 def test_a_delayed_queue_without_late_tasks_is_shown_too():
     crowd = f"29 other runs have been queued since the same moment: {FULL}."
-    why = f"The oldest run of the queue 'default' has been waiting for 5 min. {crowd}"
+    why = f"The oldest run in the queue 'default' has been queued for 5 min. {crowd}"
     delayed(tasks_of(1), kind=Kind.QUEUED, why=why, closed=MIDNIGHT + 12 * MINUTE)
     [alert] = shown()
     assert alert.why == (
@@ -180,7 +180,7 @@ def test_each_moment_is_a_row_and_the_longest_are_shown():
         delayed(tasks, due=MIDNIGHT + hour * HOUR)
     rows = grouped(shown())
     assert [row.number for row in rows] == [1, 1, 1, 2]
-    assert rows[-1].why == "Runs were delayed at 2 more moments in the last 24 hours."
+    assert rows[-1].why == "Runs were delayed on 2 more occasions in the last 24 hours."
 
 
 def test_only_the_alerts_that_were_closed_last_are_read():

@@ -87,7 +87,7 @@ def test_an_alert_names_the_newest_run_and_its_error_if_one_may_see_it():
 
 def test_what_is_no_problem_is_listed_below_the_problems():
     up()
-    paused = "No problem at the moment"
+    paused = "Not a problem right now"
     Queue.objects.pause("default", "Maintenance.")
     assert paused not in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
     failed_run(label="import")
@@ -201,7 +201,7 @@ def test_what_is_done_already_is_no_success():
     do("close", alert)
     assert do("close", alert) == ["Nothing to close."]
     assert do("acknowledge", alert) == [
-        "Nothing to acknowledge: it was acknowledged before, or is closed."
+        "Nothing to acknowledge: it is already acknowledged or closed."
     ]
     assert do("unmute", alert) == ["Nothing to unmute."]
 

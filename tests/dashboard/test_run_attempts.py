@@ -129,7 +129,7 @@ def test_only_the_latest_of_very_many_attempts_are_drawn(monkeypatch):
     for number in (1, 2, 3):
         attempt_of(run, number, at(number), at(number + 1))
     page = page_of(run, "steps")
-    assert "2 earlier attempts are not drawn." in text_of(page)
+    assert "2 earlier attempts are not shown." in text_of(page)
     assert page.content.decode().count('class="sisy-track"') == 2
 
 

@@ -164,7 +164,7 @@ def test_searches_without_an_index_cover_the_newest_runs(monkeypatch):
     runs = [scheduled(label="a").run_now(), *(scheduled(label="b").run_now() for _ in range(2))]
     assert listed(search="a") == []
     page = browser_of("view_task").get("/sisy/runs/?search=a")
-    assert "Looked at 2 runs, back to 2026-05-05 12:00:00. Look further back" in text_of(page)
+    assert "Searched 2 runs, back to 2026-05-05 12:00:00. Search further back" in text_of(page)
     assert listed(search="a", before=runs[1].pk) == [runs[0].pk]
     assert listed() == [run.pk for run in reversed(runs[1:])]
 

@@ -35,7 +35,7 @@ def test_the_task_page_shows_the_task_and_its_outcomes():
     ended(task, RunState.FAILED, ago=2 * HOUR)
     text = text_of(page_of(task, parts="head"))
     assert "0 9 * * mon-fri At 09:00, Monday through Friday (UTC)" in text
-    assert "Callable tests.app.jobs.noop" in text
+    assert "Function tests.app.jobs.noop" in text
     assert "✓ succeeded 1" in text
     assert "✕ failed 1" in text
 

@@ -132,7 +132,7 @@ def test_a_revert_that_would_change_something_else_is_shown_again():
     edit(task, queue="slow")
     browser = browser_of_superuser()
     done = browser.post(address_of(task), {"seen": "stale"}, follow=True)
-    assert messages_of(done) == ["The task has changed meanwhile. Check what would change now."]
+    assert messages_of(done) == ["The task was changed in the meantime. Check the preview again."]
     assert Task.objects.get().queue == "slow"
 
 

@@ -79,7 +79,7 @@ def test_tasks_are_grouped_by_the_app_of_their_functions():
     Task._base_manager.filter(pk=ours.pk).update(target_path="tests.app.jobs.noop")
     Task._base_manager.filter(pk=other.pk).update(target_path="nowhere.jobs.noop")
     groups = groups_in(page_of(group="app"))
-    assert groups == {"Outside of the apps": ["other"], "testapp": ["ours"]}
+    assert groups == {"Not in an app": ["other"], "testapp": ["ours"]}
 
 
 @pytest.mark.usefixtures("shop")

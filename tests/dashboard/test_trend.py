@@ -1,4 +1,4 @@
-"""The trend of a task's runs: medians, percentiles, and runs that are far off."""
+"""The trend of a task's runs: medians, percentiles, and outliers."""
 
 from datetime import timedelta
 
@@ -67,7 +67,7 @@ def test_a_run_that_took_far_longer_is_named_and_linked():
     assert found.late == []
     answer = browser_of("view_task").get(f"/sisy/tasks/{task.pk}/?parts=history")
     assert f'href="/sisy/runs/{found.slow[0].pk}/"' in answer.content.decode()
-    assert "A dot is a run far off the others" in text_of(answer)
+    assert "A dot marks an outlier" in text_of(answer)
 
 
 def test_a_run_that_started_far_later_is_named():

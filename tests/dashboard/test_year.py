@@ -104,7 +104,7 @@ def test_a_busy_task_shows_how_far_back_its_runs_were_read(task, monkeypatch):
     shown = page(task)
     assert "2026-05-02: 1 failed, successful runs are not counted" in shown.content.decode()
     assert "2026-05-03: successful runs are not counted" in shown.content.decode()
-    assert "Read the latest 2 runs. Days before 2026-05-05 show only what" in text_of(shown)
+    assert "Covers the latest 2 runs. Days before 2026-05-05 show only runs" in text_of(shown)
 
 
 def test_runs_are_read_in_batches_until_time_is_up(task, monkeypatch):
@@ -126,7 +126,7 @@ def test_days_before_the_oldest_known_failure_are_not_read(task, monkeypatch):
     found = days(task)
     assert found.known_since == date(2026, 5, 2)
     assert found.at(date(2026, 4, 20)) is None
-    assert "2026-04-20: not read" in page(task).content.decode()
+    assert "2026-04-20: not counted" in page(task).content.decode()
 
 
 def test_a_day_leads_to_its_runs(task):

@@ -97,7 +97,7 @@ def test_a_message_that_kills_each_of_its_senders_becomes_a_dead_letter():
         assert claim(now)
         now += sending.CLAIM
     assert claim(now) is None
-    assert "Every sender died" in stored().error
+    assert "died before it could record the result" in stored().error
     assert OutboxMessage.objects.dead().count() == 1
 
 
@@ -159,7 +159,7 @@ def test_a_payload_that_cannot_be_read_stops_no_other_message():
 
         return EmailChannel(["ann@example.com"])
 
-    assert "could not be written" in str(sending.attempt(channel, bad))
+    assert "could not be created" in str(sending.attempt(channel, bad))
     assert sending.attempt(channel, good) is None
 
 

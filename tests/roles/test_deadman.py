@@ -102,7 +102,7 @@ async def test_a_heartbeat_that_completes_no_pass_does_not_ping(monitor, heartbe
     progress.last_pass = clock.steady() - 31  # the lease is 30 s
     assert await step_of(heartbeat, progress) <= 10
     assert monitor.received == []
-    assert "has not completed a pass lately" in caplog.text
+    assert "has not completed a pass recently" in caplog.text
 
 
 async def test_only_the_three_oldest_heartbeats_ping(monitor, heartbeat, noon):

@@ -63,7 +63,7 @@ def test_a_late_run_says_that_no_slot_is_free_and_who_else_is_queued(site):
     pile_up(site, 30)
     site.later(335)
     assert Alert.objects.open().filter(kind=Kind.LATE).count() == 26
-    spread = "Spread their schedules, by 'h' or the field 'spread', or start more workers."
+    spread = "Spread their schedules with 'h' or the field 'spread', or start more workers."
     others = "25 other runs have been queued since the same moment"
     assert reasons() == {(f"{LATE}. {others}: {FULL}.", spread)}
 
@@ -73,7 +73,7 @@ def test_a_delayed_queue_says_that_no_slot_is_free_and_who_else_is_queued(site):
     site.later(335)
     [(why, fix)] = reasons(Kind.QUEUED)
     assert why == (
-        "The oldest run of the queue 'default' has been waiting for …. 25 other runs have "
+        "The oldest run in the queue 'default' has been queued for …. 25 other runs have "
         f"been queued since the same moment: {FULL}."
     )
     assert fix.startswith("Spread their schedules")
@@ -82,7 +82,7 @@ def test_a_delayed_queue_says_that_no_slot_is_free_and_who_else_is_queued(site):
 def test_a_single_run_without_a_slot_is_not_told_to_spread(site):
     pile_up(site, 5)
     site.later(335)
-    start = "Start more workers, or find what keeps them busy: 'manage.py sisy_status'."
+    start = "Start more workers, or see what keeps them busy: 'manage.py sisy_status'."
     assert reasons() == {(f"{LATE}: {FULL}.", start)}
 
 

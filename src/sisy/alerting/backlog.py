@@ -82,11 +82,11 @@ def over(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closi
     for alert in alerts:
         oldest = found.get(alert.queue)
         if oldest is None:
-            yield alert, gettext("No run is waiting in the queue.")
+            yield alert, gettext("No run in the queue is waiting for a worker.")
         elif alert.kind == Kind.NO_WORKER and alert.queue in served:
             yield alert, gettext("A worker serves the queue.")
         elif alert.kind == Kind.QUEUED and now - oldest.ready_at < limit:
-            yield alert, gettext("The runs of the queue start again.")
+            yield alert, gettext("Runs in the queue start in time again.")
 
 
 def _waiting(using: str, now: datetime, at_least: timedelta) -> dict[str, _Oldest]:
@@ -146,7 +146,7 @@ def _without_worker(queue: str, oldest: _Oldest) -> Problem:
 def _waits(oldest: _Oldest, fleet: Fleet, others: int, now: datetime) -> Problem:
     """Return the problem of a queue whose oldest run, and others with it, wait too long."""
     queue = oldest.crowd.queue
-    words = gettext("The oldest run of the queue '%(queue)s' has been waiting for %(time)s") % {
+    words = gettext("The oldest run in the queue '%(queue)s' has been queued for %(time)s") % {
         "queue": queue,
         "time": rounded_text(now - oldest.ready_at),
     }

@@ -59,6 +59,6 @@ def advice_for(others: int) -> str:
     """Return what to do if no slot is free."""
     if others:
         return gettext(
-            "Spread their schedules, by 'h' or the field 'spread', or start more workers."
+            "Spread their schedules with 'h' or the field 'spread', or start more workers."
         )
-    return gettext("Start more workers, or find what keeps them busy: 'manage.py sisy_status'.")
+    return gettext("Start more workers, or see what keeps them busy: 'manage.py sisy_status'.")

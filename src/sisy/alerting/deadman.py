@@ -104,7 +104,7 @@ class DeadMansSwitch:
             Whether nothing is wrong.
         """
         if not self._progress.is_recent(clock.steady()):
-            self._note(["this heartbeat has not completed a pass lately"])
+            self._note(["this heartbeat has not completed a pass recently"])
             return False
         now = clock.now(self._using)
         try:

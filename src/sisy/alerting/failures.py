@@ -180,8 +180,8 @@ def _missed(using: str, missed: Mapping[int, Sequence[Run]]) -> Iterator[Problem
             since=began,
             why=f"{words % number}: {newest.reason}",
             fix=gettext(
-                "If they must still run: 'manage.py sisy_tasks backfill %d FROM TO'. With "
-                "--dry-run, it only lists them."
+                "To run them now, use 'manage.py sisy_tasks backfill %d FROM TO'. Add --dry-run "
+                "to only list them."
             )
             % pk,
             task=pk,

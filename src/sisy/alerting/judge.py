@@ -166,7 +166,7 @@ def _tell(using: str, now: datetime) -> bool:
 
 
 def _leave_for_the_next_round(error: Exception) -> bool:
-    logger.error("Could not judge problems; retrying in the next round", exc_info=error)
+    logger.error("Could not check for problems; retrying in the next round", exc_info=error)
     return False
 
 

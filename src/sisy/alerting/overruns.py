@@ -36,7 +36,7 @@ def shortest_expectation(using: str) -> timedelta | None:
 
 def slow(watch: Watch) -> Iterator[Problem]:
     """Yield the tasks with a run that has been running for longer than expected."""
-    words = gettext("A run takes longer than the expected %(most)s.")
+    words = gettext("A run is taking longer than the expected %(most)s.")
     for pk, (run, since, limit) in _slow_runs(watch.using, watch.now).items():
         fix = gettext("If it hangs, cancel it with 'manage.py sisy_runs cancel %d --force'.") % run
         why = words % {"most": duration_text(limit)}
@@ -45,10 +45,12 @@ def slow(watch: Watch) -> Iterator[Problem]:
 
 def stalled(watch: Watch) -> Iterator[Problem]:
     """Yield the tasks with a running run that has reported no progress for too long."""
-    words = gettext("A run has reported no progress for %(time)s, but should every %(most)s.")
+    words = gettext(
+        "A run has reported no progress for %(time)s, but should report some every %(most)s."
+    )
     hint = gettext(
-        "See what it does with 'manage.py sisy_runs show %(run)d'. If it hangs, cancel it with "
-        "'manage.py sisy_runs cancel %(run)d --force'."
+        "See what it is doing with 'manage.py sisy_runs show %(run)d'. If it hangs, cancel it "
+        "with 'manage.py sisy_runs cancel %(run)d --force'."
     )
     for pk, (run, since, limit) in stalled_runs(watch.using, watch.now).items():
         # While the database was away, no worker could store any progress.

@@ -66,7 +66,9 @@ def claim(using: str, now: datetime, channel: str) -> OutboxMessage | None:
             as_read.update(next_attempt_at=_behind(later, now))
         elif message.attempts >= attempts_of(message.event):
             # Each of its senders died, so it may be the cause.
-            error = gettext("Every sender died before it could record what happened.")
+            error = gettext(
+                "Every process that tried to send it died before it could record the result."
+            )
             as_read.update(next_attempt_at=None, failed_at=now, error=error)
         elif as_read.update(attempts=message.attempts + 1, next_attempt_at=now + CLAIM):
             message.attempts += 1
@@ -108,7 +110,9 @@ def attempt(channel: Callable[[], Channel], message: OutboxMessage) -> NotDelive
     except NotDelivered as error:
         return error
     except BaseException as error:  # noqa: BLE001 - the border around code of the project
-        return NotDelivered(f"It could not be written: {name_of(error)}: {words_of(error)}")
+        return NotDelivered(
+            f"The message could not be created: {name_of(error)}: {words_of(error)}"
+        )
     return None
 
 

@@ -154,11 +154,11 @@ class Preview:
             named = {"work": formatting.span(cost.work), "time": formatting.span(cost.time)}
             words = gettext("One after the other, they take about %(time)s.")
             if cost.at_once is None:
-                words = gettext("Together, they are about %(work)s of work.")
+                words = gettext("In total, they are about %(work)s of work.")
             elif cost.at_once > 1:
                 named["slots"] = str(cost.at_once)
                 words = gettext(
-                    "Together, they are about %(work)s of work. In %(slots)s free slots, they "
+                    "In total, they are about %(work)s of work. In %(slots)s free slots, they "
                     "take about %(time)s."
                 )
             found.append(words % named)

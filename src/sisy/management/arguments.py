@@ -95,8 +95,8 @@ def moment_or_ago(text: str, zone: tzinfo, now: datetime) -> datetime:
             return moment(text, zone, now)
         except CommandError as error:
             raise CommandError(
-                f"{text!r} is not a valid time. Use how long ago, such as 30m, 2h or 7d, or a "
-                "moment, such as '12:00', '2026-05-05 12:00' or 2026-05-05T12:00+02:00."
+                f"{text!r} is not a valid time. Use a duration before now, such as 30m, 2h or 7d, "
+                "or a moment, such as '12:00', '2026-05-05 12:00' or 2026-05-05T12:00+02:00."
             ) from error
     ago = timedelta(**{AGO_UNITS[found[2][0]]: int(found[1])})
     try:

@@ -119,8 +119,8 @@ class RunVerbs(VerbCommand):
     def _say_sorted(self, number: int, shown: int) -> None:
         """Say among how many runs a list was sorted, and how to see more of them."""
         words = ngettext(
-            "Sorted among the newest matching run.",
-            "Sorted among the newest %(n)s matching runs.",
+            "Sorted: the newest matching run.",
+            "Sorted: the newest %(n)s matching runs.",
             number,
         )
         more = f" To see all of them, add: -n {number}" if number > shown else ""

@@ -110,7 +110,7 @@ def diff(fields: Mapping[str, Any], may: May) -> Iterator[FieldDiff]:
             if column in SECRET_FIELDS or (hidden and not may(hidden)):
                 yield FieldDiff(name=name, note=gettext("changed"))
             elif not both:
-                yield FieldDiff(name=name, note=gettext("changed, too long to be kept"))
+                yield FieldDiff(name=name, note=gettext("changed (too long to keep)"))
             elif column == USERDATA_COLUMN:
                 yield from _data_diff(name, *both)
             else:

@@ -22,7 +22,7 @@ def acknowledge(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
     words = ngettext("Acknowledged %d alert.", "Acknowledged %d alerts.", count) % count
     if count == 1 and len(alerts) == 1:
         words = gettext("Acknowledged: %s.") % alerts[0]
-    nothing = gettext("Nothing to acknowledge: it was acknowledged before, or is closed.")
+    nothing = gettext("Nothing to acknowledge: it is already acknowledged or closed.")
     yield done(words if count else nothing, count)
 
 

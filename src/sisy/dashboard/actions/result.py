@@ -38,7 +38,7 @@ def refusal(error: ValueError) -> str:
     if error.__cause__ is None:
         return str(error)
     cause = type(error.__cause__).__name__
-    return gettext("Cannot import the callable: %s.") % cause
+    return gettext("Cannot import the function: %s.") % cause
 
 
 def note(user: Any, row: models.Model, what: str) -> None:

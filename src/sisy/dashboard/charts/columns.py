@@ -76,7 +76,7 @@ def _charts(histories: QueueHistories, name: str) -> QueueCharts:
             histories,
             history.ended,
             lambda value: ngettext("%s run finished", "%s runs finished", value) % f"{value:,}",
-            gettext("Finished in 2 minutes: at most %s."),
+            gettext("Finished per 2 minutes: at most %s."),
         ),
         queued=_chart(
             histories,

@@ -60,7 +60,7 @@ class Waterfall:
     """The attempts of a run, and the durations on the axis since its beginning.
 
     Attributes:
-        left_out: how many earlier attempts are not drawn.
+        left_out: how many earlier attempts are not shown.
         kinds: the kinds of waits that are drawn, for the legend.
     """
 

@@ -129,7 +129,7 @@ def _looks(day: Day | None) -> str:
 
 def _in_words(day: Day | None) -> str:
     if day is None:
-        return gettext("not read")
+        return gettext("not counted")
     known = dict(RunState.choices)
     counted = [f"{number} {known.get(state, state)}" for state, number in day.states.most_common()]
     if not day.is_complete:

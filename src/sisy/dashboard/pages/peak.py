@@ -33,7 +33,7 @@ SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 WIDTHS = ("0", "15", "60")
 """The minutes of a time span; 0 is a second."""
 WAYS_IN_WORDS = {
-    HASHED: _("a minute of its own (h)"),
+    HASHED: _("its own minute (h)"),
     "15": _("a delay of up to 15 min"),
     "60": _("a delay of up to 1 h"),
 }

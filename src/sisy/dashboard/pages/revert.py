@@ -49,7 +49,7 @@ class RevertPage(PageBelowTask):
         if forbidden(values, page_request.may):
             raise PermissionDenied
         if request.POST.get("seen", "") != fingerprint(task, values):
-            stale = gettext("The task has changed meanwhile. Check what would change now.")
+            stale = gettext("The task was changed in the meantime. Check the preview again.")
             messages.error(request, stale, fail_silently=True)
             return HttpResponseRedirect(request.path)
         for said in revert(request.user, task, page_request.keys["recorded"]):

@@ -34,7 +34,9 @@ def a_moment(text: str, asked: Mapping[str, str]) -> str:
     """Check the beginning or the end of a range."""
     if moment_in_text(text, timezone.get_current_timezone(), timezone.now()) is not None:
         return ""
-    return gettext("Use how long ago, such as 30m, 2h or 7d, or a time such as 2030-12-31T23:59.")
+    return gettext(
+        "Use a duration before now, such as 30m, 2h or 7d, or a time such as 2030-12-31T23:59."
+    )
 
 
 class RunsPage(Page):

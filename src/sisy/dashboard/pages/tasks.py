@@ -18,8 +18,8 @@ from sisy.reports.task_groups import TaskGroup, open_alerts
 from sisy.reports.tasks import NEEDS_ATTENTION, TaskFilter, find, place_of
 
 MAX_QUEUES_OFFERED = 100  # queues in the filter
-GROUPINGS = (("app", _("app")), ("queue", _("queue")), ("prefix", _("prefix of the label")))
-WITHOUT_GROUP = {"app": _("Outside of the apps"), "queue": "", "prefix": _("No prefix")}
+GROUPINGS = (("app", _("app")), ("queue", _("queue")), ("prefix", _("label prefix")))
+WITHOUT_GROUP = {"app": _("Not in an app"), "queue": "", "prefix": _("No prefix")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

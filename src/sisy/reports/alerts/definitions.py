@@ -106,8 +106,8 @@ def schedule_alerts(groups: list[ScheduleGroup]) -> Iterator[Alert]:
 def _broken(group: ScheduleGroup) -> Alert:
     words = ngettext(
         "The task %(label)r is broken, although its schedule, %(schedule)s, is valid.",
-        "%(count)d tasks with the schedule %(schedule)s are broken, although it is valid. "
-        "One of them is %(label)r.",
+        "%(count)d tasks with the schedule %(schedule)s are broken, although the schedule is "
+        "valid. One of them is %(label)r.",
         group.broken,
     )
     named = {

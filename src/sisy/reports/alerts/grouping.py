@@ -32,10 +32,12 @@ CONSEQUENCES = {
 ADVICE = {
     Kind.BROKEN: gettext_lazy("Open the task, correct it, and resume it."),
     Kind.FAILED: gettext_lazy("Open the run to read its error. Retry it when the cause is fixed."),
-    Kind.FAILING: gettext_lazy("Open the runs to read their errors. Retry them when it is fixed."),
-    Kind.LATE: gettext_lazy("Check whether a heartbeat is running and keeps up."),
+    Kind.FAILING: gettext_lazy(
+        "Open the runs to read their errors. Retry them when the cause is fixed."
+    ),
+    Kind.LATE: gettext_lazy("Check that a heartbeat is running and keeping up."),
     Kind.MISSED: gettext_lazy("Backfill the task if the occurrences must still run."),
-    Kind.QUEUED: gettext_lazy("Start a worker for the queue, or more of them."),
+    Kind.QUEUED: gettext_lazy("Start a worker for the queue, or add workers."),
 }
 """The advice for problems whose alert has none."""
 

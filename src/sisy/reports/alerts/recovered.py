@@ -92,8 +92,8 @@ def recovered_alerts(using: str, now: datetime) -> Iterator[Alert]:
         )
     if more := len(delays[MAX_DELAYS_SHOWN:]):
         words = ngettext(
-            "Runs were delayed at %d more moment in the last 24 hours.",
-            "Runs were delayed at %d more moments in the last 24 hours.",
+            "Runs were delayed on %d more occasion in the last 24 hours.",
+            "Runs were delayed on %d more occasions in the last 24 hours.",
             more,
         )
         yield Alert(
@@ -199,14 +199,14 @@ def _fix(using: str, delay: Delay) -> str:
     if not delay.is_due_again:
         return ""
     if delay.again_at is None:
-        return gettext("The tasks are not due at the same moment any more.")
+        return gettext("The tasks are no longer due at the same time.")
     due = Task.objects.using(using).active().filter(next_run=delay.again_at, queue=delay.queue)
     number = due.order_by()[:MAX_DUE_COUNTED].count()
     words = ngettext(
-        "%(number)d task of this queue is due again at %(again)s. If no slot is free then, start "
+        "%(number)d task of this queue is due again at %(again)s. To avoid another delay, start "
         "more workers.",
-        "%(number)d tasks of this queue are due again at %(again)s. If no slot is free then, "
-        "spread their schedules, by 'h' or the field 'spread', or start more workers.",
+        "%(number)d tasks of this queue are due again at %(again)s. To avoid another delay, "
+        "spread their schedules with 'h' or the field 'spread', or start more workers.",
         number,
     )
     again = in_zone(delay.again_at, timezone.get_current_timezone())

@@ -62,8 +62,8 @@ def _seen_again(alert: Alert, latest: Sequence[Ended], reasons: Mapping[int, str
     series = sum(not is_success for is_success, _ in groupby(latest, attrgetter("is_success")))
     if series >= FLAPPING:
         words = ngettext(
-            "It fails and recovers: %(failed)d of the latest run failed",
-            "It fails and recovers: %(failed)d of the latest %(all)d runs failed",
+            "It keeps failing and recovering: %(failed)d of the latest run failed",
+            "It keeps failing and recovering: %(failed)d of the latest %(all)d runs failed",
             len(latest),
         )
         named = {"failed": len(failed), "all": len(latest)}
