@@ -9,7 +9,8 @@ from playwright.sync_api import expect
 
 from sisy import clock
 from sisy.dashboard.pages import PAGES
-from sisy.models import Queue, Run, RunState, TaskChange, task_with_callable
+from sisy.models import Alert, Queue, Run, RunState, TaskChange, task_with_callable
+from sisy.records.problems import Kind
 from tests.app import jobs
 
 PHONE = {"width": 390, "height": 844}
@@ -53,6 +54,29 @@ def long_ones(site, django_db_blocker):
                 started_at=begin,
                 finished_at=begin + timedelta(minutes=3),
             ).save()
+        missed = task_with_callable(jobs.noop, label="nightly", schedule="0 * * * *")
+        missed.save()
+        gap = missed.new_run(
+            now=now,
+            due_at=now - timedelta(hours=30),
+            due_until=now - timedelta(hours=20),
+            state=RunState.MISSED,
+            count=6,
+            reason="No heartbeat planned the task in time.",
+            finished_at=now,
+        )
+        gap.save()
+        Alert.objects.create(
+            kind=Kind.MISSED,
+            subject=f"task:{missed.pk}",
+            open_key=f"missed:task:{missed.pk}",
+            label=missed.label,
+            why="6 occurrences were missed: no heartbeat planned the task in time.",
+            task_id=missed.pk,
+            run_id=gap.pk,
+            since=now,
+            opened_at=now,
+        )
         Queue.objects.pause("mail", "the mail server is down, nobody knows for how long", by="Sam")
         task.queue = "slow"
         task.save()
