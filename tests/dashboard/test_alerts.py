@@ -90,8 +90,7 @@ def test_a_task_that_fails_and_recovers_is_a_problem_in_one_place(last):
     [alert] = find_alerts("default", NOON)
     failed = 3 + len(last)
     assert alert.why == (
-        f"It keeps failing and recovering: {failed} of the latest {6 + len(last)} runs failed: "
-        "KeyError."
+        f"It fails now and then. {failed} of the last {6 + len(last)} runs failed: KeyError."
     )
     assert alert.severity == Severity.WARNING
     page = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))

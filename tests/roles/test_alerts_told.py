@@ -9,6 +9,7 @@ from sisy.alerting.text import text_of
 from sisy.models import Alert, RunState, Task, task_with_callable
 from sisy.models.outbox import OutboxMessage
 from sisy.runtime.loop import Turn
+from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.roles.watched import IDLE, Site
 from tests.support.hostile import STORABLE
@@ -97,8 +98,80 @@ def test_a_problem_that_recurs_within_ten_minutes_reopens_without_a_message(site
         site.later(60)
     assert site.open_kinds() == ["failing"]
     alert = Alert.objects.get()
-    assert alert.reopened == 4
+    assert alert.reopened == 2  # the task flaps since then, so its alert stays open
     assert [event for event, _ in site.told()] == ["opened", "recovered"]
+
+
+def test_a_task_that_flaps_has_one_alert_one_message_and_one_recovery(site):
+    task = site.idle_task(label="import")
+    for _ in range(2):
+        site.fail(task)
+        site.later(45)
+        site.run(task)
+        site.later(45)
+        site.asleep(11 * MINUTE)
+    before = len(site.told())
+    for _ in range(4):
+        site.fail(task)
+        site.later(45)
+        site.restart()
+        site.run(task)
+        site.later(45)
+        site.asleep(11 * MINUTE)
+        site.later(20)
+        assert site.open_kinds() == ["failing"]
+    assert [event for event, _ in site.told()[before:]] == ["opened"]
+    alert = Alert.objects.open().get()
+    assert alert.why == "It fails now and then. 3 of the last 5 runs failed: KeyError."
+    assert alert.reopened == 0
+    for _ in range(9):
+        assert site.open_kinds() == ["failing"]
+        site.run(task)
+        site.later(35)
+    assert site.open_kinds() == []
+    assert [event for event, _ in site.told()[before:]] == ["opened", "recovered"]
+    alert.refresh_from_db()
+    assert alert.close_reason == "The last 10 runs succeeded."
+
+
+def test_a_function_that_flaps_has_one_alert_until_ten_runs_succeed(site):
+    def call(state=RunState.SUCCEEDED):
+        Task.run_once(jobs.noop)
+        [run] = claim(site.worker, ["default"], 1, site.now)
+        site.finish(run, state)
+        site.later(35)
+
+    for _ in range(3):
+        call(RunState.FAILED)
+        call()
+    assert site.open_kinds() == ["failing"]
+    site.asleep(10 * MINUTE)
+    for _ in range(9):
+        assert site.open_kinds() == ["failing"]
+        call()
+    assert site.open_kinds() == []
+
+
+def test_a_task_whose_failures_are_over_within_a_round_flaps(site):
+    task = site.idle_task()
+    for _ in range(3):
+        site.fail(task)
+        site.run(task)
+    site.later(45)
+    assert site.open_kinds() == ["failing"]
+
+
+def test_an_alert_that_opens_again_names_the_run_that_failed_last(site):
+    task = site.idle_task()
+    site.fail(task)
+    site.later(45)
+    site.run(task)
+    site.later(45)
+    run = site.run(task, RunState.FAILED, error_class="builtins.OSError")
+    site.later(45)
+    alert = Alert.objects.get()
+    assert (alert.run_id, alert.evidence) == (run.pk, run.pk)
+    assert alert.why == "The latest run failed: OSError."
 
 
 def test_a_reopened_alert_and_its_end_are_reported_only_if_they_last(site):

@@ -3,9 +3,9 @@
 Each such run has an entry in the table of troubled runs, which says whether it was judged. So no
 run is overlooked, whenever its transaction commits, and none is judged twice. A run names a task,
 and the task's latest finished runs decide: an alert opens if the last ``alert_after`` of them
-failed. Runs without a scheduled task, such as those of ``run_once()`` and ``django.tasks``, are
-grouped by the function that they call. No index of the ledger finds these, so only its newest runs
-are read.
+failed, or if it fails now and then (`flapping`). Runs without a scheduled task, such as those of
+``run_once()`` and ``django.tasks``, are grouped by the function that they call. No index of the
+ledger finds these, so only its newest runs are read.
 """
 
 from collections import defaultdict
@@ -17,6 +17,7 @@ from django.db import transaction
 from django.utils.translation import gettext, ngettext
 
 from sisy import conf
+from sisy.alerting.flapping import LATEST, failures_in, flaps, in_a_row, in_words, is_reason
 from sisy.alerting.opening import Closing, open_alerts
 from sisy.alerting.problem import Problem, of_call, of_task
 from sisy.models import Alert, Run, RunState, Task
@@ -42,12 +43,12 @@ def judge_failures(using: str, now: datetime) -> bool:
         .order_by("-pk")
     )
     with transaction.atomic(using=using):
-        open_alerts(using, problems_of(using, runs), now)
+        open_alerts(using, problems_of(using, runs, now), now)
         TroubledRun.objects.using(using).filter(run_id__in=pks).update(is_judged=True)
     return len(pks) == BATCH
 
 
-def problems_of(using: str, runs: Sequence[Run]) -> Iterator[Problem]:
+def problems_of(using: str, runs: Sequence[Run], now: datetime) -> Iterator[Problem]:
     """Yield the problems that runs which ended badly show, if they still last.
 
     Args:
@@ -67,8 +68,8 @@ def problems_of(using: str, runs: Sequence[Run]) -> Iterator[Problem]:
         else:
             failed[task.pk].append(run)
     yield from _missed(using, missed)
-    yield from _failing_tasks(using, failed, tasks)
-    yield from _failing_calls(using, called, tasks)
+    yield from _failing_tasks(using, failed, tasks, now)
+    yield from _failing_calls(using, called, tasks, now)
 
 
 def _threshold(task: Task | None) -> int:
@@ -78,25 +79,22 @@ def _threshold(task: Task | None) -> int:
 
 
 def _failing_tasks(
-    using: str, failed: Mapping[int, Sequence[Run]], tasks: Mapping[int, Task]
+    using: str, failed: Mapping[int, Sequence[Run]], tasks: Mapping[int, Task], now: datetime
 ) -> Iterator[Problem]:
     limits = {pk: limit for pk in failed if (limit := _threshold(tasks[pk]))}
     open_ones = Alert.objects.using(using).open().filter(kind__in=STREAK_KINDS)
     for alert in open_ones.filter(task_id__in=list(limits)).only("task_id"):
         limits.pop(alert.task_id or 0, None)
-    latest = latest_ended(using, limits)
+    latest = latest_ended(using, {pk: max(limit, LATEST) for pk, limit in limits.items()})
     for pk, limit in limits.items():
-        task, newest = tasks[pk], failed[pk][0]
-        streak = _streak(latest.get(pk, ()))
-        if not streak:
-            continue
-        is_missing = bool(task.target_error)
-        if streak[0].state == RunState.LOST or is_missing or len(streak) >= limit:
-            yield _failing(newest, streak, task=pk, is_missing=is_missing)
+        runs, newest = latest.get(pk, []), failed[pk][0]
+        is_missing = bool(tasks[pk].target_error and _streak(runs))
+        if found := _failures(newest, runs, limit, now, is_missing=is_missing):
+            yield _failing(newest, *found, task=pk, is_missing=is_missing)
 
 
 def _failing_calls(
-    using: str, called: Mapping[str, Sequence[Run]], tasks: Mapping[int, Task]
+    using: str, called: Mapping[str, Sequence[Run]], tasks: Mapping[int, Task], now: datetime
 ) -> Iterator[Problem]:
     limits = {}
     for path, runs in called.items():
@@ -106,9 +104,9 @@ def _failing_calls(
     for path, limit in limits.items():
         known = {run.pk: Ended(run.pk, run.state, run.finished_at) for run in called[path]}
         known |= {run.pk: run for run in latest.get(path, ())}
-        streak = _streak(sorted(known.values(), key=lambda run: -run.pk))
-        if streak and (streak[0].state == RunState.LOST or len(streak) >= limit):
-            yield _failing(called[path][0], streak)
+        ended = sorted(known.values(), key=lambda run: -run.pk)[: max(limit, LATEST)]
+        if found := _failures(called[path][0], ended, limit, now):
+            yield _failing(called[path][0], *found)
             _note_last(using, of_call(path), called[path][0].pk)
 
 
@@ -123,17 +121,37 @@ def _streak(latest: Sequence[Ended]) -> list[Ended]:
     return list(takewhile(lambda run: not run.is_success, latest))
 
 
+def _failures(
+    run: Run, latest: Sequence[Ended], limit: int, now: datetime, *, is_missing: bool = False
+) -> tuple[str, Sequence[Ended]] | None:
+    """Return why an alert opens, and the failures that show it; None if none opens.
+
+    Args:
+        run: the newest of the runs that failed.
+        latest: the latest runs, the newest first.
+    """
+    streak = _streak(latest)
+    if not is_missing and flaps(latest, now, limit):
+        return _with_cause(run, in_words(latest)), failures_in(latest)
+    return (_why(run, len(streak)), streak) if is_missing or is_reason(streak, limit) else None
+
+
 def _failing(
-    run: Run, streak: Sequence[Ended], *, task: int | None = None, is_missing: bool = False
+    run: Run,
+    why: str,
+    failures: Sequence[Ended],
+    *,
+    task: int | None = None,
+    is_missing: bool = False,
 ) -> Problem:
     kind = Kind.LOST if run.state == RunState.LOST else Kind.FAILING
-    first = streak[-1]
+    since = failures[-1].finished_at
     return Problem(
         kind=Kind.BROKEN if is_missing else kind,
         subject=of_call(run.target_path) if task is None else of_task(task),
         label=run.label,
-        since=first.finished_at or run.finished_at or run.planned_at,
-        why=_why(run, len(streak)),
+        since=since or run.finished_at or run.planned_at,
+        why=why,
         fix=_fix(run, is_missing=is_missing),
         task=task,
         run=run.pk,
@@ -143,14 +161,18 @@ def _failing(
 
 
 def _why(run: Run, number: int) -> str:
-    # The text of an error may contain anything that its function knew, so only its class is told.
-    cause = run.error_class.rpartition(".")[2]
-    if run.state in (RunState.TIMED_OUT, RunState.LOST):
-        cause = run.reason.rstrip(".")
     words = ngettext("The latest run failed", "The last %d runs failed", number)
     words = words % number if "%d" in words else words
     if run.state == RunState.LOST and number == 1:
         words = gettext("The latest run was lost")
+    return _with_cause(run, words)
+
+
+def _with_cause(run: Run, words: str) -> str:
+    # The text of an error may contain anything that its function knew, so only its class is told.
+    cause = run.error_class.rpartition(".")[2]
+    if run.state in (RunState.TIMED_OUT, RunState.LOST):
+        cause = run.reason.rstrip(".")
     return f"{words}: {cause}." if cause else f"{words}."
 
 
@@ -191,19 +213,40 @@ def _missed(using: str, missed: Mapping[int, Sequence[Run]]) -> Iterator[Problem
         )
 
 
-def over_of_tasks(using: str, alerts: Collection[Alert]) -> Iterator[Closing]:
-    """Yield the alerts about runs of tasks after which a run has succeeded."""
+def over_of_tasks(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closing]:
+    """Yield the alerts about runs of tasks after which a run has succeeded, if that lasts."""
     pks = [alert.task_id for alert in alerts if alert.task_id is not None]
-    tasks = Task.objects.using(using).only("label").in_bulk(pks)
-    latest = latest_ended(using, dict.fromkeys(tasks, 1))
+    tasks = Task.objects.using(using).only("label", "alert_after").in_bulk(pks)
+    newest = latest_ended(using, dict.fromkeys(tasks, 1))
     gaps = [alert.evidence for alert in alerts if alert.kind == Kind.MISSED]
     recorded = Run.objects.using(using).only("planned_at").in_bulk(gaps) if gaps else {}
+    succeeded = {pk for pk, runs in newest.items() if runs[0].is_success}
+    # What still fails is open in any case, so its history is not read in each round.
+    recovered = {alert.task_id or 0 for alert in alerts if alert.kind != Kind.MISSED} & succeeded
+    history = newest | latest_ended(using, dict.fromkeys(recovered, LATEST))
     for alert in alerts:
-        newest = latest.get(alert.task_id or 0)
-        if alert.task_id not in tasks:
+        pk = alert.task_id or 0
+        if pk not in tasks:
             yield alert, gettext("The task was deleted.")
-        elif newest and newest[0].is_success and _is_later(newest[0], alert, recorded):
-            yield alert, gettext("The latest run succeeded.")
+        elif (
+            pk in succeeded
+            and _is_later(newest[pk][0], alert, recorded)
+            and not _flaps_still(alert, history[pk], now, _threshold(tasks[pk]))
+        ):
+            yield alert, _words_of_success(alert, history[pk])
+
+
+def _flaps_still(alert: Alert, latest: Sequence[Ended], now: datetime, limit: int) -> bool:
+    if alert.kind == Kind.MISSED or not limit:
+        return False
+    return flaps(latest, now, limit, opened_by=alert.evidence)
+
+
+def _words_of_success(alert: Alert, latest: Sequence[Ended]) -> str:
+    """Return why an alert is over. After one that flapped, more than one run has succeeded."""
+    number = in_a_row(latest) if alert.kind != Kind.MISSED else 1
+    words = ngettext("The latest run succeeded.", "The last %d runs succeeded.", number)
+    return words % number if "%d" in words else words
 
 
 def _is_later(run: Ended, alert: Alert, recorded: Mapping[int, Run]) -> bool:
@@ -223,9 +266,10 @@ def over_of_calls(using: str, alerts: Collection[Alert], now: datetime) -> Itera
     last = Run.objects.using(using).only("finished_at")
     ended = last.in_bulk([alert.evidence for alert in alerts])
     for path, alert in paths.items():
-        newest = latest.get(path)
+        runs = latest.get(path, [])[:LATEST]
         failed = ended.get(alert.evidence)
-        if newest and newest[0].is_success and newest[0].pk > alert.evidence:
-            yield alert, gettext("The latest run succeeded.")
+        is_success = bool(runs) and runs[0].is_success and runs[0].pk > alert.evidence
+        if is_success and not _flaps_still(alert, runs, now, _threshold(None)):
+            yield alert, _words_of_success(alert, runs)
         elif failed is None or (failed.finished_at and now - failed.finished_at >= CALM):
             yield alert, gettext("No run has failed in the last 24 hours.")

@@ -178,7 +178,7 @@ def _over(using: str, alerts: list[Alert], now: datetime) -> Iterator[Closing]:
 
     runs = of(Kind.FAILING, Kind.LOST, Kind.MISSED)
     if about_tasks := [alert for alert in runs if alert.task_id is not None]:
-        yield from failures.over_of_tasks(using, about_tasks)
+        yield from failures.over_of_tasks(using, about_tasks, now)
     if about_calls := [alert for alert in runs if alert.task_id is None]:
         yield from failures.over_of_calls(using, about_calls, now)
     if about := of(Kind.BROKEN):

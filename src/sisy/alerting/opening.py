@@ -9,7 +9,7 @@ ten minutes this time. After that, its recovery is told only when it has lasted 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -23,10 +23,11 @@ from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
 from sisy.records.fields import MomentField
 from sisy.records.problems import Kind
+from sisy.store.bulk import Update, update_rows
 from sisy.store.isolation import isolating
 
 SETTLING = timedelta(seconds=10)  # from the opening of an alert to its message
-FLAPPING = timedelta(minutes=10)
+RECURRING = timedelta(minutes=10)
 
 Closing = tuple[Alert, str]
 """An alert, and why it is over."""
@@ -61,16 +62,16 @@ def open_alerts(using: str, problems: Iterable[Problem], now: datetime) -> int:
             del found[key]
         last = _last_alerts(alerts.all(), list(found.values()))
         new: list[Alert] = []
-        again: list[int] = []
+        again: dict[int, Problem] = {}
         for key, problem in found.items():
             before = last.get(key)
             if before is not None and before.closed_by and before.evidence == problem.evidence:
                 continue
             if before is not None and _recurs(before, now):
-                again.append(before.pk)
+                again[before.pk] = problem
             else:
                 new.append(_alert_of(problem, before, now))
-        keys, reopened = _create(using, new), _reopen(alerts.filter(pk__in=again), now)
+        keys, reopened = _create(using, new), _reopen(using, again, now)
         opened = alerts.filter(Q(open_key__in=keys) | Q(pk__in=reopened))
         opened.send_on_commit(signals.alert_opened)
         return len(keys) + len(reopened)
@@ -81,7 +82,7 @@ def close_alerts(using: str, closings: Iterable[Closing], now: datetime) -> int:
     by_reason: dict[str, list[int]] = defaultdict(list)
     for alert, reason in closings:
         by_reason[reason].append(alert.pk)
-    later = Value(now + FLAPPING, MomentField())
+    later = Value(now + RECURRING, MomentField())
     tell_at = Case(
         When(is_told=True, reopened=0, then=Value(now, MomentField())),
         When(is_told=True, then=later),
@@ -110,7 +111,7 @@ def _last_alerts(alerts: AlertQuerySet, problems: Sequence[Problem]) -> dict[str
 
 
 def _recurs(before: Alert, now: datetime) -> bool:
-    is_recent = before.closed_at is not None and now - before.closed_at < FLAPPING
+    is_recent = before.closed_at is not None and now - before.closed_at < RECURRING
     return is_recent and not before.closed_by
 
 
@@ -153,10 +154,24 @@ def _create(using: str, alerts: Sequence[Alert]) -> list[str]:
     return isolating(lambda: create(alerts), one_by_one)
 
 
-def _reopen(alerts: AlertQuerySet, now: datetime) -> list[int]:
-    """Open closed alerts again. Return the keys of those that no other heartbeat has opened."""
-    pks = alerts.closed().locked()
-    later = Value(now + FLAPPING, MomentField())
+def _reopen(using: str, again: Mapping[int, Problem], now: datetime) -> list[int]:
+    """Open closed alerts again, by their keys, for what shows their problem now.
+
+    Return the keys of those that no other heartbeat has opened.
+    """
+    alerts = Alert.objects.using(using).filter(pk__in=again)
+    pks = alerts.closed().locked() if again else []
+    if not pks:
+        return []
+    shown_by = [again[pk] for pk in pks]
+    news = {
+        "why": [problem.why for problem in shown_by],
+        "fix": [problem.fix for problem in shown_by],
+        "run_id": [problem.run for problem in shown_by],
+        "evidence": [problem.evidence for problem in shown_by],
+    }
+    update_rows(using, Alert, pks, Update(assign=news))
+    later = Value(now + RECURRING, MomentField())
     alerts.filter(pk__in=pks).update(
         open_key=Concat(F("kind"), Value(":"), F("subject")),
         closed_at=None,

@@ -124,9 +124,8 @@ def build_output(page_request: PageRequest) -> dict[str, Any]:
 def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     """Return the alerts that were opened because of this run."""
     run = run_of(page_request)
-    groups = grouped(
-        open_alerts(page_request.using, in_full=page_request.sees_details, run_id=run.pk)
-    )
+    using, now, in_full = page_request.using, page_request.now, page_request.sees_details
+    groups = grouped(open_alerts(using, now, in_full=in_full, run_id=run.pk))
     return rows_of(page_request, groups, page_request.address("run", run.pk))
 
 

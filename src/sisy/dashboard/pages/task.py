@@ -195,9 +195,8 @@ def build_ledger(page_request: PageRequest) -> dict[str, Any]:
 
 def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     task = task_of(page_request)
-    groups = grouped(
-        open_alerts(page_request.using, in_full=page_request.sees_details, task_id=task.pk)
-    )
+    using, now, in_full = page_request.using, page_request.now, page_request.sees_details
+    groups = grouped(open_alerts(using, now, in_full=in_full, task_id=task.pk))
     return rows_of(page_request, groups, page_request.address("task", task.pk))
 
 

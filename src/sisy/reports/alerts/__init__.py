@@ -39,16 +39,15 @@ __all__ = [
 ]
 
 
-def open_alerts(using: str, *, in_full: bool, **about: int) -> list[Alert]:
+def open_alerts(using: str, now: datetime, *, in_full: bool, **about: int) -> list[Alert]:
     """Return the open alerts about a task or a run, the newest first.
 
     Args:
         in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
         about: the ``task_id`` or the ``run_id``.
     """
-    return with_gaps(
-        using, with_latest_runs(using, recorded_alerts(using, **about), in_full=in_full)
-    )
+    recorded = recorded_alerts(using, **about)
+    return with_gaps(using, with_latest_runs(using, recorded, now, in_full=in_full))
 
 
 def find_alerts(
@@ -76,5 +75,5 @@ def find_alerts(
     others = without_recorded((alert for kind in kinds for alert in kind), recorded)
     ranks = {severity: rank for rank, severity in enumerate(Severity)}
     found = [*recorded, *others, *recovered_alerts(using, now)]
-    alerts = with_gaps(using, with_latest_runs(using, found, in_full=in_full))
+    alerts = with_gaps(using, with_latest_runs(using, found, now, in_full=in_full))
     return sorted(alerts, key=lambda alert: ranks[alert.severity])

@@ -6,23 +6,23 @@ may have failed a hundred times, or may have recovered and failed again.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby, takewhile
-from operator import attrgetter
+from datetime import datetime
+from itertools import takewhile
 
 from django.utils.translation import ngettext
 
 from sisy.alerting.failures import retry_in_words
+from sisy.alerting.flapping import LATEST, failures_in, flaps, in_words
 from sisy.models import Run
 from sisy.reports.alerts.alert import Alert, Kind, Severity
 from sisy.store.judging import Ended, latest_ended
 
-LATEST = 40  # finished runs of a task that are looked at
-FLAPPING = 3  # series of failed runs among these, with successes between them
-
 KINDS = (Kind.FAILING, Kind.FAILED)
 
 
-def with_latest_runs(using: str, alerts: Iterable[Alert], *, in_full: bool) -> list[Alert]:
+def with_latest_runs(
+    using: str, alerts: Iterable[Alert], now: datetime, *, in_full: bool
+) -> list[Alert]:
     """Return the alerts, those about failing tasks with what their latest runs say.
 
     Args:
@@ -33,7 +33,7 @@ def with_latest_runs(using: str, alerts: Iterable[Alert], *, in_full: bool) -> l
     ended = latest_ended(using, dict.fromkeys(tasks, LATEST))
     reasons = _reasons(using, ended.values()) if in_full else {}
     return [
-        _seen_again(alert, ended.get(alert.task or 0, ()), reasons)
+        _seen_again(alert, ended.get(alert.task or 0, ()), reasons, now)
         if alert.kind in KINDS
         else alert
         for alert in listed
@@ -48,7 +48,9 @@ def _reasons(using: str, ended: Iterable[Sequence[Ended]]) -> dict[int, str]:
     return dict(runs.values_list("pk", "reason"))
 
 
-def _seen_again(alert: Alert, latest: Sequence[Ended], reasons: Mapping[int, str]) -> Alert:
+def _seen_again(
+    alert: Alert, latest: Sequence[Ended], reasons: Mapping[int, str], now: datetime
+) -> Alert:
     """Return the alert with what the latest runs of its task say.
 
     Args:
@@ -59,18 +61,12 @@ def _seen_again(alert: Alert, latest: Sequence[Ended], reasons: Mapping[int, str
     if not failed:
         return alert
     newest = failed[0].pk
-    series = sum(not is_success for is_success, _ in groupby(latest, attrgetter("is_success")))
-    if series >= FLAPPING:
-        words = ngettext(
-            "It keeps failing and recovering: %(failed)d of the latest run failed",
-            "It keeps failing and recovering: %(failed)d of the latest %(all)d runs failed",
-            len(latest),
-        )
-        named = {"failed": len(failed), "all": len(latest)}
+    opened_by = alert.record.evidence if alert.record else None
+    if flaps(latest, now, 1, opened_by):
         # The same severity while it works and while it fails: its row keeps its place.
         return replace(
-            _told_again(alert, words % named, newest, reasons),
-            since=failed[-1].finished_at,
+            _told_again(alert, in_words(latest), newest, reasons),
+            since=failures_in(latest)[-1].finished_at,
             severity=Severity.WARNING,
             is_flapping=True,
         )
