@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from sisy.alerting.flapping import QUIET
 from sisy.alerting.problem import of_call, of_task
 from sisy.models import RunState, Task
 from sisy.records.problems import Kind
 from tests.app import django_jobs, jobs
 from tests.simulation.alerts.fleet import FAILS, WELL, Behaviour
 from tests.simulation.alerts.site import Script, Site
+from tests.support.moments import MINUTE
 
 FAILED, SUCCEEDED = RunState.FAILED, RunState.SUCCEEDED
 LATE_END = {"reason": "It was still running after 60 s."}
@@ -53,6 +55,7 @@ def function_that_fails(site: Site, cause: str, path: str, call: Callable[[], An
         call()
         yield lambda: _ended(site, path, label) == SUCCEEDED
         site.end(problem)
+        yield from site.work(call, path, label)
 
 
 def _ended(site: Site, *labels: str) -> RunState | None:
@@ -73,29 +76,54 @@ def job_of_django(site: Site) -> Script:
     return function_that_fails(site, "django.tasks", "tests.app.django_jobs.add", call)
 
 
-def task_that_flaps(site: Site) -> Script:
-    """Let a task fail and succeed again and again: people are told of it once."""
-    cause = "flapping"
+def task_that_recurs(site: Site) -> Script:
+    """Let a task fail again soon after it has recovered: people are told of it once."""
+    cause = "recurring"
     task = site.task(cause)
     while True:
         yield from site.calm()
-        site.fleet.behaviours[cause] = FAILS
-        task.run_now()
-        yield site.ends(cause, FAILED)
+        yield from _run_as(site, task, FAILS)
         problem = site.begin(cause, Kind.FAILING, of_task(task.pk), recurs=True)
-        for _ in range(3):
-            yield site.later(1.2, 2)
-            site.fleet.behaviours[cause] = WELL
-            task.run_now()
-            yield site.ends(cause, SUCCEEDED)
-            problem.ended = problem.ended or site.world.now
-            yield site.later(1.2, 2)
-            site.fleet.behaviours[cause] = FAILS
-            task.run_now()
-            yield site.ends(cause, FAILED)
-        site.fleet.behaviours[cause] = WELL
-        task.run_now()
-        yield site.ends(cause, SUCCEEDED)
+        yield site.later(1.2, 2)
+        yield from _run_as(site, task, WELL)
+        site.end(problem)
+        yield site.later(1.2, 2)
+        yield from _run_as(site, task, FAILS)
+        yield site.later(1.2, 2)
+        yield from site.work(task.run_now, task.label)
+
+
+def task_that_flaps(site: Site) -> Script:
+    """Let a task fail and work for hours: people are told once that it fails now and then."""
+    cause = "flapping"
+    task = site.task(cause)
+    while True:
+        for _ in range(2):  # each is a problem of its own, because nobody can know more yet
+            yield from site.calm()
+            yield from _run_as(site, task, FAILS)
+            problem = site.begin("before it flaps", Kind.FAILING, of_task(task.pk))
+            yield site.later(1.5, 4)
+            yield from _run_as(site, task, WELL)
+            site.end(problem)
+        yield from site.calm()
+        yield from _run_as(site, task, FAILS)
+        problem = site.begin(cause, Kind.FAILING, of_task(task.pk))
+        for _ in range(site.world.random.randint(3, 6)):
+            for _ in range(site.world.random.randint(1, 8)):
+                yield site.later(0.5, 15)
+                yield from _run_as(site, task, WELL)
+            yield site.later(0.5, 15)
+            yield from _run_as(site, task, FAILS)
+        yield site.later(QUIET / MINUTE)
+        yield from site.work(task.run_now, task.label)
+        site.end(problem)
+
+
+def _run_as(site: Site, task: Task, how: Behaviour) -> Script:
+    site.fleet.behaviours[task.label] = how
+    is_done = site.ends(task.label, how.state)
+    task.run_now()
+    yield is_done
 
 
 def many_tasks_that_fail(site: Site, number: int = 30) -> Script:
@@ -116,6 +144,8 @@ def many_tasks_that_fail(site: Site, number: int = 30) -> Script:
                 yield site.later(4, 6)
         for problem in problems:
             site.end(problem)
+        for task in tasks:
+            yield from site.work(task.run_now, task.label)
 
 
 def lost(site: Site) -> Script:
@@ -137,6 +167,7 @@ def lost(site: Site) -> Script:
         task.run_now()
         yield site.ends("lost", SUCCEEDED)
         site.end(problem)
+        yield from site.work(task.run_now, "lost")
 
 
 def rerun(site: Site) -> Script:
@@ -181,6 +212,7 @@ def all_scripts(site: Site) -> list[Script]:
         task_that(site, "function gone", UNKNOWN, Kind.BROKEN),
         one_shot(site),
         job_of_django(site),
+        task_that_recurs(site),
         task_that_flaps(site),
         many_tasks_that_fail(site),
         lost(site),

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from sisy.alerting.flapping import WINDOW
 from sisy.models import RunState, Task, task_with_callable
 from sisy.records.problems import Kind
 from tests.app import jobs
-from tests.simulation.alerts.fleet import Fleet
+from tests.simulation.alerts.fleet import WELL, Fleet
 from tests.simulation.alerts.problems import Injected, Injections
 from tests.simulation.history import History
 from tests.simulation.roles import SimulatedHeartbeat
@@ -120,6 +121,15 @@ class Site:
             return sum(one == state for one, _ in new) >= times
 
         return is_met
+
+    def work(self, call: Callable[[], Any], *labels: str) -> Script:
+        """Let so many runs succeed that an earlier failure does not make the next one flapping."""
+        for label in labels:
+            self.fleet.behaviours[label] = WELL
+        for _ in range(WINDOW):
+            ends = [self.ends(label, RunState.SUCCEEDED) for label in labels]
+            call()
+            yield lambda ends=ends: any(has_ended() for has_ended in ends)
 
     def start(self, heartbeat: Watcher) -> None:
         """Start a heartbeat as soon as its process is gone."""
