@@ -5,7 +5,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sisy.lifecycle.miss import missed_row
-from sisy.models import Origin, Overlap, Process, Queue, Role, Run, RunState, Task
+from sisy.models import Missed, Origin, Overlap, Process, Queue, Role, Run, RunState, Task
+from sisy.planning.catch_up import IN_TIME, THEREFORE
 from sisy.reports import alerts as page
 from sisy.reports import queue_names
 from sisy.reports.alerts import Severity, find_alerts
@@ -152,6 +153,38 @@ def test_missed_occurrences_are_counted_even_if_they_are_not_named():
     words = "60 occurrences were missed in the last 24 hours: Nothing was up."
     assert shown[0] == ("task 21", words)
     assert shown[-1] == ("", "And 2 more tasks with missed occurrences.")
+
+
+def heartbeat(began, end=None):
+    """Store a heartbeat that ran from and to so long before noon."""
+    Process.objects.filter(role=Role.HEARTBEAT, started_at=NOON).delete()
+    process = Process.join(Role.HEARTBEAT, using="default", now=NOON - began, lease=HOUR)
+    Process.objects.filter(pk=process.pk).update(lease_until=NOON + 30 * SECOND)
+    process.refresh_from_db()
+    if end is not None:
+        process.leave("It was stopped.", NOON - end)
+
+
+@pytest.mark.parametrize(
+    ("zone", "said"), [("utc", "09:55:00 to 11:05:00 UTC"), ("mine", "18:55:00 to 20:05:00 JST")]
+)
+def test_missed_occurrences_name_the_time_without_a_heartbeat(zone, said):
+    heartbeat(5 * HOUR, 125 * MINUTE)
+    heartbeat(55 * MINUTE)
+    reason = f"{IN_TIME} {THEREFORE[Missed.SKIP]}"
+    missed_row(scheduled(label="b"), NOON - 2 * HOUR, NOON - HOUR, 9, reason, NOON).save()
+    browser = browser_of("view_task")
+    browser.post("/sisy/preferences/", {"zone": zone, "mine": "Asia/Tokyo", "next": "/sisy/"})
+    page = text_of(browser.get("/sisy/?parts=alerts"))
+    assert f"No heartbeat ran from 2026-05-05 {said}. The task does not catch up" in page
+
+
+def test_missed_occurrences_without_a_gap_between_heartbeats_keep_their_reason():
+    heartbeat(5 * HOUR)
+    reason = f"{IN_TIME} {THEREFORE[Missed.SKIP]}"
+    missed_row(scheduled(label="b"), NOON - 2 * HOUR, NOON - HOUR, 9, reason, NOON).save()
+    [alert] = find_alerts("default", NOON)
+    assert alert.why.endswith(reason)
 
 
 def test_missed_occurrences_are_told_from_the_first_to_the_last():

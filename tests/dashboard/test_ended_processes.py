@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from sisy.alerting.heartbeat_gaps import ended_processes
 from sisy.models import Process, Role
 from sisy.reports import ended
 from sisy.reports.ended import past
@@ -173,7 +174,8 @@ def test_ended_processes_are_found_by_an_index():
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE sisy_process")
-    plan = ended._ended("default").filter(ended_at__gte=NOON - DAY)[:1000].explain()
+    found = ended_processes("default", Role.HEARTBEAT, Role.WORKER)
+    plan = found.filter(ended_at__gte=NOON - DAY)[:1000].explain()
     assert "sisy_process_registered" in plan
 
 

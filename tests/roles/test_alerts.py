@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from sisy.alerting.text import text_of
 from sisy.models import Alert, Process, Role, RunState, Task
+from sisy.models.outbox import OutboxMessage
 from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.roles.watched import LEASE, Site
@@ -361,3 +363,21 @@ def test_a_heartbeat_that_just_started_does_not_judge_what_is_late(site):
     assert site.open_kinds() == []
     site.later(timedelta(minutes=1).total_seconds())
     assert site.open_kinds() == ["late"]
+
+
+def test_the_alert_about_missed_occurrences_says_when_no_heartbeat_ran(site):
+    Task.run_iterations(jobs.noop, label="report", schedule="* * * * *", iterations=10_000)
+    site.later(70)
+    for heartbeat in site.heartbeats:
+        heartbeat._lease.end()
+    stopped = site.now
+    site.asleep(10 * MINUTE)
+    started = site.now
+    site.restart()
+    site.later(60)
+    why = Alert.objects.get(kind="missed").why
+    words = f"No heartbeat ran from {stopped:%Y-%m-%d %H:%M:%S} to {started:%H:%M:%S} UTC."
+    assert words in why
+    assert "No heartbeat planned" not in why
+    [told] = OutboxMessage.objects.filter(payload__notices__0__kind="missed")
+    assert words in text_of(told).plain

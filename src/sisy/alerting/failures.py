@@ -14,10 +14,12 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
 from sisy import conf
 from sisy.alerting.flapping import LATEST, failures_in, flaps, in_a_row, in_words, is_reason
+from sisy.alerting.heartbeat_gaps import Gap, gap_that_explains, gaps_since
 from sisy.alerting.opening import Closing, open_alerts
 from sisy.alerting.problem import Problem, of_call, of_task
 from sisy.models import Alert, Run, RunState, Task
@@ -67,7 +69,7 @@ def problems_of(using: str, runs: Sequence[Run], now: datetime) -> Iterator[Prob
             missed[task.pk].append(run)
         else:
             failed[task.pk].append(run)
-    yield from _missed(using, missed)
+    yield from _missed(using, missed, now)
     yield from _failing_tasks(using, failed, tasks, now)
     yield from _failing_calls(using, called, tasks, now)
 
@@ -187,12 +189,13 @@ def retry_in_words(run: int) -> str:
     return gettext("Fix the cause, and then retry with 'manage.py sisy_runs retry %d'.") % run
 
 
-def _missed(using: str, missed: Mapping[int, Sequence[Run]]) -> Iterator[Problem]:
-    for pk, runs in missed.items():
-        first, newest = runs[-1], runs[0]
-        began = first.due_at or first.planned_at
-        if newest.planned_at - began < MIN_GAP:
-            continue
+def _missed(using: str, missed: Mapping[int, Sequence[Run]], now: datetime) -> Iterator[Problem]:
+    lasting = {pk: runs for pk, runs in missed.items() if _span(runs) >= MIN_GAP}
+    gaps: Sequence[Gap] = ()
+    if lasting:
+        gaps = gaps_since(using, min(_began(runs) for runs in lasting.values()), now)
+    for pk, runs in lasting.items():
+        newest, began = runs[0], _began(runs)
         number = sum(run.count for run in runs)
         words = ngettext("%d occurrence was missed", "%d occurrences were missed", number)
         yield Problem(
@@ -200,7 +203,7 @@ def _missed(using: str, missed: Mapping[int, Sequence[Run]]) -> Iterator[Problem
             subject=of_task(pk),
             label=newest.label,
             since=began,
-            why=f"{words % number}: {newest.reason}",
+            why=_why_missed(f"{words % number}: {newest.reason}", newest, gaps),
             fix=gettext(
                 "To run them now, use 'manage.py sisy_tasks backfill %d FROM TO'. Add --dry-run "
                 "to only list them."
@@ -211,6 +214,23 @@ def _missed(using: str, missed: Mapping[int, Sequence[Run]]) -> Iterator[Problem
             queue=newest.queue,
             evidence=newest.pk,
         )
+
+
+def _began(runs: Sequence[Run]) -> datetime:
+    """Return when the first of the occurrences that are missed was due."""
+    began: datetime = runs[-1].due_at or runs[-1].planned_at
+    return began
+
+
+def _span(runs: Sequence[Run]) -> timedelta:
+    span: timedelta = runs[0].planned_at - _began(runs)
+    return span
+
+
+def _why_missed(words: str, newest: Run, gaps: Sequence[Gap]) -> str:
+    first = newest.due_at or newest.planned_at
+    gap = gap_that_explains(gaps, first, newest.due_until or first)
+    return gap.in_place_of_reason(words, timezone.get_default_timezone()) if gap else words
 
 
 def over_of_tasks(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closing]:

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, Q, Value, When
@@ -164,7 +165,7 @@ def _reopen(using: str, again: Mapping[int, Problem], now: datetime) -> list[int
     if not pks:
         return []
     shown_by = [again[pk] for pk in pks]
-    news = {
+    news: dict[str, list[Any]] = {
         "why": [problem.why for problem in shown_by],
         "fix": [problem.fix for problem in shown_by],
         "run_id": [problem.run for problem in shown_by],

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta, tzinfo
 
-from django.utils.translation import ngettext
+from django.utils.translation import gettext, ngettext
 
 UNITS = ((86_400, ""), (3600, "h"), (60, "min"), (1, "s"))
 """Seconds and symbol of each unit from a second on. Days are spelled out."""
@@ -40,6 +40,18 @@ def largest_unit(value: timedelta) -> str:
 def in_zone(value: datetime, zone: tzinfo) -> str:
     """Return a moment to the second, with the name of its zone."""
     return f"{value.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def range_in_zone(since: datetime, until: datetime, zone: tzinfo) -> str:
+    """Return two moments as ``2026-05-05 01:10:00 to 03:25:00 UTC``.
+
+    The date and the zone are named twice only if they differ.
+    """
+    first, last = since.astimezone(zone), until.astimezone(zone)
+    is_same_zone, is_same_day = first.tzname() == last.tzname(), first.date() == last.date()
+    begin = f"{first:%Y-%m-%d %H:%M:%S}" if is_same_zone else in_zone(since, zone)
+    end = f"{last:%H:%M:%S %Z}" if is_same_day else in_zone(until, zone)
+    return gettext("%(since)s to %(until)s") % {"since": begin, "until": end}
 
 
 def _parts(rest: int) -> list[str]:

@@ -47,7 +47,7 @@ def open_alerts(using: str, now: datetime, *, in_full: bool, **about: int) -> li
         about: the ``task_id`` or the ``run_id``.
     """
     recorded = recorded_alerts(using, **about)
-    return with_gaps(using, with_latest_runs(using, recorded, now, in_full=in_full))
+    return with_gaps(using, with_latest_runs(using, recorded, now, in_full=in_full), now)
 
 
 def find_alerts(
@@ -75,5 +75,5 @@ def find_alerts(
     others = without_recorded((alert for kind in kinds for alert in kind), recorded)
     ranks = {severity: rank for rank, severity in enumerate(Severity)}
     found = [*recorded, *others, *recovered_alerts(using, now)]
-    alerts = with_gaps(using, with_latest_runs(using, found, now, in_full=in_full))
+    alerts = with_gaps(using, with_latest_runs(using, found, now, in_full=in_full), now)
     return sorted(alerts, key=lambda alert: ranks[alert.severity])

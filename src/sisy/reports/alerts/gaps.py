@@ -1,20 +1,32 @@
-"""Say which occurrences were missed, and from when to when, whenever that was noticed."""
+"""Say which occurrences were missed, from when to when, and when no heartbeat was running."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
+from django.utils import timezone
+
+from sisy.alerting.heartbeat_gaps import Gap, gap_that_explains, gaps_since
 from sisy.models import Run, RunState, TroubledRun
+from sisy.planning.catch_up import IN_TIME
 from sisy.reports.alerts.alert import Alert, Kind
 
+COLUMNS = ("occurrence_at", "due_at", "due_until", "ready_at")
 
-def with_gaps(using: str, alerts: Iterable[Alert]) -> list[Alert]:
+
+def with_gaps(using: str, alerts: Iterable[Alert], now: datetime) -> list[Alert]:
     """Return the alerts, those about missed occurrences with the range of the newest gap."""
     listed = list(alerts)
     keys = [alert.run for alert in listed if alert.kind == Kind.MISSED and alert.run is not None]
-    gaps = Run.objects.using(using).only("due_at", "due_until").in_bulk(keys) if keys else {}
+    rows = Run.objects.using(using).only(*COLUMNS).in_bulk(keys) if keys else {}
+    # The text of an alert that was opened for it has the sentence about heartbeats already.
+    unexplained = [
+        rows[alert.run].moment for alert in listed if alert.run in rows and IN_TIME in alert.why
+    ]
+    gaps = gaps_since(using, min(unexplained), now) if unexplained else []
     return [
-        _with_gap(alert, gaps[alert.run])
-        if alert.kind == Kind.MISSED and alert.run in gaps
+        _with_gap(alert, rows[alert.run], gaps)
+        if alert.kind == Kind.MISSED and alert.run in rows
         else alert
         for alert in listed
     ]
@@ -27,6 +39,9 @@ def newest_gap(using: str, task: int) -> Run | None:
     return Run.objects.using(using).filter(pk=key).first() if key else None
 
 
-def _with_gap(alert: Alert, gap: Run) -> Alert:
-    since = gap.due_at or alert.since
-    return replace(alert, since=since, until=gap.due_until or since)
+def _with_gap(alert: Alert, row: Run, gaps: Sequence[Gap]) -> Alert:
+    since = row.due_at or alert.since
+    until, why = row.due_until or since, alert.why
+    if since and until and (gap := gap_that_explains(gaps, since, until)):
+        why = gap.in_place_of_reason(why, timezone.get_current_timezone())
+    return replace(alert, since=since, until=until, why=why)
