@@ -13,8 +13,8 @@ from tests.simulation.alerts.problems import BOUND, STORM, WATCHED, Injected
 
 EARLY = timedelta(seconds=15)  # that an alert may be ahead of who watches the ledger
 
-Told = tuple[str, str, datetime, bool, str]
-"""Kind, name and beginning of an alert, whether it is over, and the channel."""
+Told = tuple[str, str, datetime, int | None, bool, str]
+"""Kind, name, beginning and key of an alert, whether it is over, and the channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Verdict:
             self._wrong(f"its {what} was told after {delay}: {problem}")
 
     def _judge_messages(self) -> None:
-        for (kind, name, since, is_over, channel), messages in self._told.items():
+        for (kind, name, since, _, is_over, channel), messages in self._told.items():
             what = "is over" if is_over else "opened"
             self._wrong(
                 f"{len(messages)} messages to {channel} that {kind} {name} {what}, "
@@ -140,13 +140,25 @@ def _by_subject() -> dict[tuple[str, str], list[Alert]]:
 
 
 def _all_told() -> dict[Told, list[Message]]:
+    alerts = [(_names(alert), alert) for alert in Alert.objects.order_by("-opened_at")]
     told: dict[Told, list[Message]] = defaultdict(list)
     for message in OutboxMessage.objects.order_by("pk"):
         for one in notices_in(message.payload):
-            key = (one.kind, one.what, one.since, one.ended_at is not None, message.channel)
+            names = (one.kind, one.what, one.since)
+            # What flaps began with a failure that had an alert of its own.
+            pks = (
+                alert.pk
+                for each, alert in alerts
+                if each == names and alert.opened_at <= message.created_at
+            )
+            key = (*names, next(pks, None), one.ended_at is not None, message.channel)
             told[key].append(Message(message.created_at, message.event == "digest"))
     return told
 
 
+def _names(alert: Alert) -> tuple[str, str, datetime]:
+    return (alert.kind, alert.name, alert.since)
+
+
 def _key(alert: Alert, channel: str, *, is_over: bool) -> Told:
-    return (alert.kind, alert.name, alert.since, is_over, channel)
+    return (*_names(alert), alert.pk, is_over, channel)
