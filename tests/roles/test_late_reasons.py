@@ -113,7 +113,8 @@ def test_a_late_run_names_the_run_of_its_task_that_it_waits_for(site):
     task.run_now()
     site.later(335)
     why = f"{LATE}: an earlier run of the same task is still running."
-    fix = f"If it hangs, cancel it with 'manage.py sisy_runs cancel {running.pk} --force'."
+    command = f"'manage.py sisy_runs cancel {running.pk}'"
+    fix = f"If it hangs, cancel it with {command}. If it runs on, add --force."
     assert reasons() == {(why, fix)}
 
 

@@ -16,6 +16,7 @@ from typing import Self
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from sisy.alerting.cancel_advice import CANCELLING, words_if_it_hangs
 from sisy.alerting.capacity import Fleet
 from sisy.alerting.crowds import Crowd, advice_for, crowd_in_words, others_in
 from sisy.alerting.opening import Closing, open_subjects
@@ -116,7 +117,7 @@ class _Obstacles:
     """
 
     fleet: Fleet
-    blockers: Mapping[int, int]
+    blockers: Mapping[int, Run]
     others: Mapping[Crowd, int]
 
     @classmethod
@@ -134,10 +135,9 @@ class _Obstacles:
         if hindrance := self.fleet.hindrance(queue, timezone.get_default_timezone()):
             return f": {hindrance}", self.fleet.remedy(queue)
         if blocker := self.blockers.get(task):
-            fix = gettext("If it hangs, cancel it with 'manage.py sisy_runs cancel %d --force'.")
             # Without its number: each task waits for another run, and the cause is the same.
             cause = gettext("an earlier run of the same task is still running")
-            return f": {cause}", fix % blocker
+            return f": {cause}", words_if_it_hangs(blocker)
         if fullness := self.fleet.fullness(queue):
             others = self.others.get(_crowd_of(run), 0)
             crowd = f". {crowd_in_words(others)}" if others else ""
@@ -149,10 +149,12 @@ def _crowd_of(run: Run) -> Crowd:
     return Crowd.at(run.queue, run.priority, run.ready_at)
 
 
-def _blockers(using: str, tasks: Iterable[int]) -> dict[int, int]:
-    """Return the running runs of those tasks whose runs must not overlap, by their keys."""
+def _blockers(using: str, tasks: Iterable[int]) -> dict[int, Run]:
+    """Return the running run of each task whose runs must not overlap, by the task's key."""
     entries = RunningRun.objects.using(using).filter(task_id__in=list(tasks)).order_by("-run_id")
     running = dict(entries.values_list("task_id", "run_id")[:MAX_QUEUED])
-    overlapping = Task.objects.using(using).filter(pk__in=running, overlap=Overlap.ALLOW)
-    allowed = set(overlapping.values_list("pk", flat=True)) if running else set()
-    return {task: run for task, run in running.items() if task not in allowed}
+    if not running:
+        return {}
+    runs = Run.objects.using(using).filter(pk__in=running.values())
+    waited_for = runs.exclude(task__overlap=Overlap.ALLOW).only("task", *CANCELLING)
+    return {run.task_id: run for run in waited_for if run.task_id is not None}

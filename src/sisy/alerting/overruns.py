@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db.models import Min
 from django.utils.translation import gettext
 
+from sisy.alerting.cancel_advice import words_if_it_hangs
 from sisy.alerting.opening import Closing
 from sisy.alerting.problem import Problem, Watch, of_task
 from sisy.models import Alert, Run, RunningRun, RunOutput, Task
@@ -38,9 +39,8 @@ def slow(watch: Watch) -> Iterator[Problem]:
     """Yield the tasks with a run that has been running for longer than expected."""
     words = gettext("A run is taking longer than the expected %(most)s.")
     for pk, (run, since, limit) in _slow_runs(watch.using, watch.now).items():
-        fix = gettext("If it hangs, cancel it with 'manage.py sisy_runs cancel %d --force'.") % run
         why = words % {"most": duration_text(limit)}
-        yield _problem(watch.using, Kind.SLOW, pk, run, since + limit, why, fix)
+        yield _problem(watch.using, Kind.SLOW, pk, run, since + limit, why)
 
 
 def stalled(watch: Watch) -> Iterator[Problem]:
@@ -48,16 +48,13 @@ def stalled(watch: Watch) -> Iterator[Problem]:
     words = gettext(
         "A run has reported no progress for %(time)s, but should report some every %(most)s."
     )
-    hint = gettext(
-        "See what it is doing with 'manage.py sisy_runs show %(run)d'. If it hangs, cancel it "
-        "with 'manage.py sisy_runs cancel %(run)d --force'."
-    )
+    hint = gettext("See what it does with 'manage.py sisy_runs show %d'.")
     for pk, (run, since, limit) in stalled_runs(watch.using, watch.now).items():
         # While the database was away, no worker could store any progress.
         if watch.waited(since) >= limit:
             named = {"time": rounded_text(watch.now - since), "most": duration_text(limit)}
-            fix = hint % {"run": run}
-            yield _problem(watch.using, Kind.STALLED, pk, run, since + limit, words % named, fix)
+            why = words % named
+            yield _problem(watch.using, Kind.STALLED, pk, run, since + limit, why, hint % run)
 
 
 def over(using: str, alerts: Iterable[Alert], now: datetime) -> Iterator[Closing]:
@@ -74,21 +71,22 @@ def over(using: str, alerts: Iterable[Alert], now: datetime) -> Iterator[Closing
 
 
 def _problem(
-    using: str, kind: Kind, task: int, run: int, since: datetime, why: str, fix: str
+    using: str, kind: Kind, task: int, pk: int, since: datetime, why: str, hint: str = ""
 ) -> Problem:
-    found = Run.objects.using(using).values_list("label", "queue").filter(pk=run).first()
-    label, queue = found or ("", "")
+    runs = Run.objects.using(using).defer("payload", "result", "error")
+    run = runs.filter(pk=pk).first()
+    advice = words_if_it_hangs(run) if run else ""
     return Problem(
         kind=kind,
         subject=of_task(task),
         since=since,
         why=why,
-        fix=fix,
-        label=label,
-        queue=queue,
+        fix=" ".join(filter(None, (hint, advice))),
+        label=run.label if run else "",
+        queue=run.queue if run else "",
         task=task,
-        run=run,
-        evidence=run,
+        run=pk,
+        evidence=pk,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import ngettext
 
+from sisy.alerting.cancel_advice import cancel_command
 from sisy.alerting.capacity import Fleet
 from sisy.management.table import state
 from sisy.models import Run, RunState
@@ -99,12 +100,11 @@ def next_step(run: Run, fleet: Fleet) -> str:
             return f"Resume the queue: manage.py sisy_queues resume {run.queue}"
         if not run.engine and not fleet.serving(run.queue):
             return f"Start a worker: manage.py sisy_worker --queues {run.queue}"
-        return f"To cancel it: manage.py sisy_runs cancel {run.pk}"
+        return f"To cancel it: manage.py {cancel_command(run)}"
     if run.state == RunState.RUNNING:
-        return (
-            f"Follow its output: manage.py sisy_runs logs {run.pk} --follow. "
-            f"To stop it: manage.py sisy_runs cancel {run.pk}"
-        )
+        follow = f"Follow its output: manage.py sisy_runs logs {run.pk} --follow."
+        command = cancel_command(run)
+        return f"{follow} To stop it: manage.py {command}" if command else follow
     if run.state == RunState.SUCCEEDED:
         return f"To run it again: manage.py sisy_runs retry {run.pk}"
     if run.count > 1 and run.task_id is not None:

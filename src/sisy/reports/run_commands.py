@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext
 
+from sisy.alerting.cancel_advice import cancel_command
 from sisy.models import Run, RunState
 from sisy.records.choices import LIVE_STATES
 
@@ -22,7 +23,8 @@ def commands_of(run: Run) -> list[RunCommand]:
     if run.state == RunState.RUNNING:
         found.append(_command(gettext("Follow"), f"sisy_runs logs {run.pk} --follow"))
     if run.state in LIVE_STATES:
-        found.append(_command(gettext("Cancel"), f"sisy_runs cancel {run.pk}"))
+        if command := cancel_command(run):
+            found.append(_command(gettext("Cancel"), command))
     elif run.count == 1:
         found.append(_command(gettext("Retry"), f"sisy_runs retry {run.pk}"))
     if run.task is not None:
