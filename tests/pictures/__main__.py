@@ -43,14 +43,15 @@ def main() -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     with running_demo() as address, sync_playwright() as playwright:
         browser = launch(playwright)
+        all_fit = True
         for name, path in paths(options.pages).items():
             for scheme in SCHEMES:
                 for width in WIDTHS:
                     file = options.folder / f"{name}-{scheme}-{width}.png"
-                    take(browser, address + path, scheme, width, file)
+                    all_fit &= take(browser, address + path, scheme, width, file)
                     print(file.name, flush=True)
         browser.close()
-    return 0
+    return 0 if all_fit else 1
 
 
 @contextmanager
@@ -85,7 +86,8 @@ def paths(wanted: list[str]) -> dict[str, str]:
     return found
 
 
-def take(browser, address: str, scheme: str, width: int, file: Path) -> None:
+def take(browser, address: str, scheme: str, width: int, file: Path) -> bool:
+    """Take a picture of a page, and return whether the page fits the width."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     window = context.new_page()
     window.goto(address)
@@ -93,13 +95,14 @@ def take(browser, address: str, scheme: str, width: int, file: Path) -> None:
     window.wait_for_timeout(1500)
     window.screenshot(path=file, full_page=True)
     if (wide := window.evaluate("document.documentElement.scrollWidth")) > width:
-        print(f"{file.name}: {wide} wide", file=sys.stderr)
+        print(f"{file.name}: {wide} pixels wide", file=sys.stderr)
     context.close()
     picture = Image.open(file).convert("RGB").quantize(COLOURS)
     picture.save(file, optimize=True)
     if height := FIRST.get(file.stem):
         first = picture.crop((0, 0, picture.width, height))
         first.save(file.with_name(f"first-{file.name}"), optimize=True)
+    return wide <= width
 
 
 if __name__ == "__main__":
