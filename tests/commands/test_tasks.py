@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, load_command_class
 
 from sisy.heartbeat import tick
+from sisy.lifecycle.miss import missed_row
 from sisy.models import Process, Role, Run, RunState, Task, TaskState
 from sisy.testing import sisy_time
 from sisy.worker.claim import claim
@@ -143,6 +144,16 @@ def test_a_pause_may_have_an_end():
     said("sisy_tasks resume tea")
     with pytest.raises(CommandError, match="until is in the past"):
         said("sisy_tasks pause tea --until 2020-01-01")
+
+
+def test_history_lists_missed_occurrences_among_the_runs_of_their_time():
+    task = scheduled(label="tea")
+    for n in (3, 1):
+        task.new_run(now=NOON - n * HOUR, due_at=NOON - n * HOUR, state=RunState.SUCCEEDED).save()
+    missed_row(task, NOON - 2 * HOUR, NOON - 2 * HOUR, 1, "Nothing was up.", NOON).save()
+    states = [row["state"] for row in told("sisy_tasks history tea")]
+    assert states == ["succeeded", "missed", "succeeded"]
+    assert [row["state"] for row in told("sisy_runs list --task tea")["runs"]] == states
 
 
 def test_history_shows_how_runs_ended_and_why():

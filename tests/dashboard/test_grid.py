@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from sisy.lifecycle.miss import missed_row
 from sisy.models import Alert, Process, Role, Run, RunState, Task
 from sisy.records.problems import Kind
 from sisy.reports import figures as days
@@ -52,6 +53,22 @@ def test_each_task_has_a_row_with_its_newest_runs_first(monkeypatch):
     ended(scheduled(label="sweep"), FAILED, FAILED, WELL, FAILED, WELL)
     scheduled(label="Idle")
     assert rows() == [("Idle", []), ("sweep", [WELL, FAILED, WELL])]
+
+
+def test_missed_occurrences_are_among_the_runs_of_their_time():
+    task = scheduled(label="sweep")
+    ended(task, WELL, since=NOON - 3 * HOUR)
+    ended(task, WELL, FAILED, since=NOON - HOUR)
+    missed_row(task, NOON - 2 * HOUR, NOON - 2 * HOUR, 1, "Nothing was up.", NOON).save()
+    assert rows() == [("sweep", [FAILED, WELL, RunState.MISSED, WELL])]
+    [row] = page.grid(page.read_news("default", NOON), NOON, in_full=False).rows
+    assert row.latest.newest.state == RunState.MISSED
+    browser = browser_of("view_task", "view_run")
+    for address in (f"/sisy/tasks/{task.pk}/?parts=ledger", f"/sisy/runs/?task={task.pk}"):
+        moments = re.findall(
+            r"<td[^>]*>\s*(?:<[^>]*>)*(\d\d:\d\d):\d\d", browser.get(address).content.decode()
+        )
+        assert moments == ["11:01", "11:00", "10:00", "09:00"], address
 
 
 def test_rows_keep_their_order_when_other_tasks_run():

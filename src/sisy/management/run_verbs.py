@@ -78,7 +78,7 @@ class RunVerbs(VerbCommand):
         search = search_of(options, self.using, self.now)
         is_sorted = sort != NEWEST
         found = self._found(search, before, MAX_SORTED if is_sorted else number)
-        sort_runs(found.runs, sort)
+        sort_runs(found.runs, sort, search)
         shown = found.runs[:number]
         if self.as_json:
             self.say_json(

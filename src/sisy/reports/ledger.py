@@ -3,7 +3,7 @@
 Runs are listed newest first, a page at a time. `sisy.reports.run_search` finds those that match.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -38,6 +38,16 @@ def page_of(runs: RunQuerySet, before: int | None) -> tuple[list[Run], int | Non
         runs = runs.filter(pk__lt=before)
     found = list(runs.order_by("-pk")[: PAGE_LIMIT + 1])
     return found[:PAGE_LIMIT], found[PAGE_LIMIT - 1].pk if len(found) > PAGE_LIMIT else None
+
+
+def by_occurrence(runs: Iterable[Run]) -> list[Run]:
+    """Return runs of a task that were read by their keys in the order of their occurrences.
+
+    The latest one is the first. Missed occurrences are recorded when a heartbeat is back, and a
+    backfill or a retry runs an occurrence of the past, so their keys are newer than they are.
+    """
+    # Within what was read: to find runs by their occurrences, an index would be needed.
+    return sorted(runs, key=lambda run: (run.moment, run.pk), reverse=True)
 
 
 def key_of(text: str) -> int | None:

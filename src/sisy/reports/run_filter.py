@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, tzinfo
 from sisy.models import Origin, Run, RunState
 from sisy.records.choices import FAILED_STATES
 from sisy.reports.filters import Filter
-from sisy.reports.ledger import PAGE_LIMIT, key_of
+from sisy.reports.ledger import PAGE_LIMIT, by_occurrence, key_of
 from sisy.reports.run_search import RunSearch, find, processes_named
 from sisy.reports.walk import Walked
 from sisy.schedules import calendar
@@ -110,18 +110,20 @@ def page_of_runs(
     """
     most = MAX_SORTED if filters.is_sorted else PAGE_LIMIT
     found = find(using, search, before=before, most=most, least=least)
-    if filters.is_sorted:
-        sort_runs(found.runs, filters.sort)
+    sort_runs(found.runs, filters.sort, search)
     return found
 
 
-def sort_runs(runs: list[Run], order: str) -> None:
-    """Sort runs that were found newest first, in place.
+def sort_runs(runs: list[Run], order: str, search: RunSearch) -> None:
+    """Sort runs that were found newest first, in place. Those of one task have occurrences.
 
     Args:
         order: a value of `SORTS`: newest first, or with the longest duration or delay first.
     """
-    if order != NEWEST:
+    if order in ("", NEWEST):
+        if len(search.tasks) == 1:
+            runs[:] = by_occurrence(runs)
+    else:
         runs.sort(key=_longest if order == DURATION else _latest, reverse=True)
 
 

@@ -13,7 +13,7 @@ from sisy.models import Run, RunState, Task
 from sisy.records.choices import FAILED_STATES
 from sisy.reports import disclosure, formatting
 from sisy.reports.durations import percentile, usual
-from sisy.reports.ledger import newest_by_task
+from sisy.reports.ledger import by_occurrence, newest_by_task
 
 MAX_SQUARES = 40  # newest runs of each task
 MAX_REASON = 120  # characters
@@ -33,7 +33,8 @@ class LatestRuns:
     """The latest runs of a task, without those planned ahead.
 
     Attributes:
-        squares: the newest first.
+        squares: the latest occurrence first.
+        newest: the run that was planned last.
         ended: the number of runs that succeeded or failed.
         usual: the median duration; None if no run succeeded.
         slow: the 95th percentile of the duration; None if no run succeeded or failed.
@@ -97,7 +98,7 @@ def _summary(runs: list[Run], square: Callable[[Run], Square]) -> LatestRuns:
     ended = [run for run in runs if run.state in counted]
     took = sorted(run.duration for run in ended if run.duration is not None)
     return LatestRuns(
-        squares=[square(run) for run in runs],
+        squares=[square(run) for run in by_occurrence(runs)],
         newest=runs[0] if runs else None,
         ended=len(ended),
         succeeded=sum(run.state == RunState.SUCCEEDED for run in ended),

@@ -25,7 +25,7 @@ from sisy.reports.alerts import open_alerts
 from sisy.reports.alerts.grouping import grouped
 from sisy.reports.daily import days_of
 from sisy.reports.explain import why_queued
-from sisy.reports.ledger import key_of, page_of
+from sisy.reports.ledger import by_occurrence, key_of, page_of
 from sisy.reports.output import progress_of
 from sisy.reports.task_changes import changes_of_task
 from sisy.reports.task_errors import errors_of
@@ -186,7 +186,7 @@ def build_ledger(page_request: PageRequest) -> dict[str, Any]:
     before = key_of(page_request.asked.get("before", ""))
     found, older = page_of(runs.defer("payload", "result", "error"), before)
     return {
-        "runs": found,
+        "runs": by_occurrence(found),
         "progress": progress_of(page_request.using, found),
         "older": older,
         "is_first": before is None,

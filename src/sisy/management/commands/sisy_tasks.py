@@ -25,6 +25,7 @@ from sisy.records.choices import ChangedBy
 from sisy.records.task_fields import SHOWN_FIELDS
 from sisy.reports.explain import why, why_run, why_task
 from sisy.reports.formatting import zone_named
+from sisy.reports.ledger import by_occurrence
 from sisy.runtime.durations import in_zone
 
 HISTORY_COLUMNS = ("id", "due", "state", "attempt", "late", "took", "reason")
@@ -159,7 +160,7 @@ class Command(VerbCommand):
 
     def do_history(self, task: Task, *, number: int, **options: Any) -> None:
         of_task = Run.objects.using(self.using).filter(task=task).order_by("-pk")
-        runs = list(of_task.select_related("process")[:number])
+        runs = by_occurrence(of_task.select_related("process")[:number])
         if self.as_json:
             self.say_json([facts_of(run) | {"error": run.error} for run in runs])
         else:
