@@ -4,18 +4,20 @@ An application never does this: heartbeats and workers write the ledger. It lets
 more than the seconds since the demo was started.
 """
 
+import asyncio
 import random
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from datetime import datetime, timedelta
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any
+from unittest import mock
 
 from django.db.models import OuterRef, Subquery
 
-from shop import midnight, outside
+from shop import midnight, outside, pictures
 from sisy.alerting.judge import Judge
 from sisy.models import (
     Attempt,
@@ -34,9 +36,11 @@ from sisy.records.choices import STOPPED
 
 DAY = timedelta(days=1)
 SPAN = timedelta(hours=48)
-SPANS = {"stock: ask the warehouse": timedelta(hours=8), "newsletter: send": timedelta(hours=20)}
 SLOTS = 4
-IMPORT = "catalogue: import prices"
+IMPORT, STOCK = "catalogue: import prices", "stock: ask the warehouse"
+PICTURES = "catalogue: resize pictures"
+SOURCES = {outside.__file__, pictures.__file__}
+SPANS = {STOCK: timedelta(hours=8), "newsletter: send": timedelta(hours=20)}
 
 
 class History:
@@ -49,7 +53,7 @@ class History:
     def __init__(self, now: datetime) -> None:
         self._now = now
         self._luck = random.Random(7)
-        self._error_of_import = error_of_import()
+        self._errors = errors_of_the_shop()
         self.deployed = last(now - timedelta(hours=12), 16, 4)
         """When the import of prices was changed, and the worker of the labels was forgotten."""
         self.outage = last(now, 5, 10) - timedelta(hours=3, minutes=30), last(now, 5, 10)
@@ -160,15 +164,14 @@ class History:
         )
 
     def _outcome(self, task: Task, due: datetime) -> dict[str, object]:
-        error: Exception | None = None
-        if task.label == IMPORT and due > self.deployed:
-            error = self._error_of_import
-        elif task.label == "stock: ask the warehouse" and outside.is_warehouse_down(due):
-            error = ConnectionError("The warehouse does not accept connections.")
-        elif task.label == "catalogue: resize pictures" and last(self._now, 6, 0) - DAY == due:
-            error = OSError("No space left on device")
-        if error is None:
+        fails = {
+            IMPORT: due > self.deployed,
+            STOCK: outside.is_warehouse_down(due),
+            PICTURES: last(self._now, 6, 0) - DAY == due,
+        }
+        if not fails.get(task.label):
             return {"state": RunState.SUCCEEDED, "result": {"rows": self._luck.randrange(9000)}}
+        error = self._errors[task.label]
         name = type(error).__name__
         return {
             "state": RunState.FAILED,
@@ -223,14 +226,30 @@ def output_of(run: Run) -> RunOutput:
     )
 
 
-def error_of_import() -> KeyError | None:
-    """Return the error that the import of prices raises."""
+def errors_of_the_shop() -> dict[str, Exception]:
+    """Return the errors that the shop's functions raise, by the labels of their tasks."""
+    with (
+        mock.patch("shop.outside.is_warehouse_down", return_value=True),
+        mock.patch("shop.pictures.free_bytes", return_value=0),
+    ):
+        return {
+            IMPORT: error_of(lambda: outside.import_prices({}), KeyError),
+            STOCK: error_of(lambda: outside.sync_stock({}), ConnectionError),
+            PICTURES: error_of(lambda: asyncio.run(pictures.resize({})), OSError),
+        }
+
+
+def error_of(call: Callable[[], object], expected: type[Exception]) -> Exception:
+    """Return the error that a call raises, with the frames of the shop only."""
     with redirect_stdout(None):
         try:
-            outside.import_prices({})
-        except KeyError as error:
-            return error
-    return None
+            call()
+        except expected as error:
+            frames = error.__traceback__
+            while frames and frames.tb_frame.f_code.co_filename not in SOURCES:
+                frames = frames.tb_next
+            return error.with_traceback(frames)
+    raise AssertionError("it raises an error")
 
 
 def ended_process(role: Role, pid: int, start: datetime, end: datetime, **more: Any) -> Process:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from shop import jobs, outside
+from shop import jobs, outside, pictures
 from shop.models import DayTotal, Page, PageCheck
 from sisy.models import Missed, Task, task_with_callable
 
@@ -48,7 +48,13 @@ def create_daily_work() -> None:
     """Save tasks that take a while."""
     work("carts: close abandoned ones", "h * * * *", seconds=9)
     work("catalogue: rebuild the search index", "0 * * * *", seconds=40)
-    work("catalogue: resize pictures", "*/20 * * * *", seconds=25, timeout=timedelta(minutes=5))
+    save(
+        pictures.resize,
+        "catalogue: resize pictures",
+        "*/20 * * * *",
+        userdata={"seconds": 25},
+        timeout=timedelta(minutes=5),
+    )
     work("catalogue: warm the caches", "*/10 6-22 * * *", seconds=4)
     work("orders: charge cards", "*/15 * * * *", seconds=12, max_attempts=3, on_lost="fail")
     work("orders: print shipping labels", "*/10 * * * *", seconds=2, queue="labels")

@@ -43,6 +43,14 @@ PAST = dedent(
     assert invoices.filter(waited__gt=timedelta(minutes=5)).exists()
     warehouse = Run.objects.filter(label="stock: ask the warehouse").order_by("due_at")
     assert {"failed", "succeeded"} == set(warehouse.values_list("state", flat=True)[:12])
+    assert Alert.objects.open().get(label="stock: ask the warehouse").why.startswith(
+        "It fails now and then."
+    )
+    errors = Run.objects.filter(state="failed").order_by().values_list("label", "error").distinct()
+    assert {label.partition(":")[0] for label, _ in errors} == {"catalogue", "stock"}
+    for _, error in errors:
+        assert "history.py" not in error, error
+        assert error.count('example/shop/') == 2, error
     """
 )
 
