@@ -381,3 +381,14 @@ def test_the_alert_about_missed_occurrences_says_when_no_heartbeat_ran(site):
     assert "No heartbeat planned" not in why
     [told] = OutboxMessage.objects.filter(payload__notices__0__kind="missed")
     assert words in text_of(told).plain
+
+
+def test_the_alert_about_one_missed_occurrence_advises_a_retry(site):
+    Task.run_iterations(
+        jobs.noop, label="report", schedule="0 * * * *", iterations=9, missed="skip"
+    )
+    site.asleep(90 * MINUTE)
+    site.later(60)
+    alert = Alert.objects.get(kind="missed")
+    assert alert.fix == f"To run it now, use 'manage.py sisy_runs retry {alert.run_id}'."
+    assert alert.why.startswith("1 occurrence was missed: ")

@@ -101,3 +101,31 @@ def test_only_a_single_failed_run_can_be_retried_from_the_list():
     [several] = grouped([one, recorded()])
     assert (group.is_retryable, several.is_retryable) == (True, False)
     assert not grouped([alert(Kind.MISSED, MISSED % 2, task=1, run=3)])[0].is_retryable
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "advice"),
+    [
+        (Kind.FAILED, 1, "Open the run to read its error. Retry it when"),
+        (Kind.FAILED, 2, "Open the runs to read their errors. Retry them when"),
+        (Kind.BROKEN, 2, "Open the tasks, correct them"),
+        (Kind.MISSED, 1, "Backfill the task if the occurrences"),
+        (Kind.MISSED, 2, "Backfill the tasks if the occurrences"),
+    ],
+)
+def test_the_advice_is_about_one_or_several(kind, number, advice):
+    since, until = NOON - HOUR, NOON if kind == Kind.MISSED else None
+    alerts = [
+        alert(kind, "Failed: KeyError.", what=f"{n}", task=n, run=n, since=since, until=until)
+        for n in range(number)
+    ]
+    [group] = grouped(alerts)
+    assert group.fix.startswith(advice)
+
+
+def test_a_single_missed_occurrence_is_retried_and_not_backfilled():
+    [group] = grouped([alert(Kind.MISSED, MISSED, task=5, run=7, since=NOON, until=NOON)])
+    assert group.fix == "Retry the run if the occurrence must still run."
+    assert group.is_retryable
+    [group] = grouped([alert(Kind.MISSED, MISSED, task=5, run=7, since=NOON, until=NOON + HOUR)])
+    assert not group.is_retryable

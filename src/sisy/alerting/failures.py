@@ -204,16 +204,22 @@ def _missed(using: str, missed: Mapping[int, Sequence[Run]], now: datetime) -> I
             label=newest.label,
             since=began,
             why=_why_missed(f"{words % number}: {newest.reason}", newest, gaps),
-            fix=gettext(
-                "To run them now, use 'manage.py sisy_tasks backfill %d FROM TO'. Add --dry-run "
-                "to only list them."
-            )
-            % pk,
+            fix=_fix_missed(pk, newest, number),
             task=pk,
             run=newest.pk,
             queue=newest.queue,
             evidence=newest.pk,
         )
+
+
+def _fix_missed(task: int, newest: Run, number: int) -> str:
+    if number == 1:
+        return gettext("To run it now, use 'manage.py sisy_runs retry %d'.") % newest.pk
+    words = gettext(
+        "To run them now, use 'manage.py sisy_tasks backfill %d FROM TO'. Add --dry-run to only "
+        "list them."
+    )
+    return words % task
 
 
 def _began(runs: Sequence[Run]) -> datetime:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils.text import capfirst
-from django.utils.translation import gettext, gettext_lazy, ngettext
+from django.utils.translation import gettext, ngettext, ngettext_lazy
 
 from sisy.alerting.problem import cause_in, without_numbers
 from sisy.models import Alert as AlertRecord
@@ -30,16 +30,32 @@ CONSEQUENCES = {
 """By a kind of alert, the kinds that it may cause: of the same queue, if it is about a queue."""
 
 ADVICE = {
-    Kind.BROKEN: gettext_lazy("Open the task, correct it, and resume it."),
-    Kind.FAILED: gettext_lazy("Open the run to read its error. Retry it when the cause is fixed."),
-    Kind.FAILING: gettext_lazy(
-        "Open the runs to read their errors. Retry them when the cause is fixed."
+    Kind.BROKEN: ngettext_lazy(
+        "Open the task, correct it, and resume it.",
+        "Open the tasks, correct them, and resume them.",
     ),
-    Kind.LATE: gettext_lazy("Check that a heartbeat is running and keeping up."),
-    Kind.MISSED: gettext_lazy("Backfill the task if the occurrences must still run."),
-    Kind.QUEUED: gettext_lazy("Start a worker for the queue, or add workers."),
+    Kind.FAILED: ngettext_lazy(
+        "Open the run to read its error. Retry it when the cause is fixed.",
+        "Open the runs to read their errors. Retry them when the cause is fixed.",
+    ),
+    Kind.FAILING: ngettext_lazy(
+        "Open the run to read its error. Retry it when the cause is fixed.",
+        "Open the runs to read their errors. Retry them when the cause is fixed.",
+    ),
+    Kind.LATE: ngettext_lazy(
+        "Check that a heartbeat is running and keeping up.",
+        "Check that a heartbeat is running and keeping up.",
+    ),
+    Kind.MISSED: ngettext_lazy(
+        "Backfill the task if the occurrences must still run.",
+        "Backfill the tasks if the occurrences must still run.",
+    ),
+    Kind.QUEUED: ngettext_lazy(
+        "Start a worker for the queue, or add workers.",
+        "Start workers for the queues, or add workers.",
+    ),
 }
-"""The advice for problems whose alert has none."""
+"""The advice for one or several problems whose alerts have none."""
 
 FAILURES = {Kind.FAILING, Kind.FAILED, Kind.LOST}
 MAX_SUBJECTS_NAMED = 3
@@ -103,7 +119,11 @@ class AlertGroup:
     @property
     def fix(self) -> str:
         """The advice; empty if the text has it."""
-        general = str(ADVICE.get(self.lead.kind, ""))
+        if self.is_one_occurrence:
+            general = gettext("Retry the run if the occurrence must still run.")
+        else:
+            advice = ADVICE.get(self.lead.kind)
+            general = str(advice % len(self.same)) if advice else ""
         # What helps one of several tasks, such as a command for its run, may harm the others.
         is_one = len({alert.fix for alert in self.same}) == 1
         return self.lead.fix or general if is_one else general
@@ -126,8 +146,15 @@ class AlertGroup:
 
     @property
     def is_retryable(self) -> bool:
-        """Return whether it is about one failed run, which a person may retry."""
-        return len(self.alerts) == 1 and self.lead.run is not None and self.lead.kind in FAILURES
+        """Return whether it is about one failed run, or a missed one, which a person may retry."""
+        is_one = len(self.alerts) == 1 and self.lead.run is not None
+        return is_one and (self.lead.kind in FAILURES or self.is_one_occurrence)
+
+    @property
+    def is_one_occurrence(self) -> bool:
+        """Return whether it is about a single occurrence that was missed."""
+        is_missed = self.lead.kind == Kind.MISSED and len(self.alerts) == 1
+        return is_missed and self.lead.since is not None and self.lead.since == self.lead.until
 
     def muted_until(self, now: datetime) -> datetime | None:
         """Return until when all of its alerts are muted; None if one is not."""
