@@ -95,7 +95,7 @@ def _version(name: str, value: Any) -> str | None:
     # The variable of the environment that names it may be unset.
     if value is None:
         return None
-    expected = f"a text of up to {MAX_VERSION_LENGTH} characters on one line, or None"
+    expected = f"a string of up to {MAX_VERSION_LENGTH} characters on one line, or None"
     pattern = rf"[^\x00-\x1f\x7f]{{0,{MAX_VERSION_LENGTH}}}"
     return matching(name, value, re.compile(pattern), expected).strip()
 

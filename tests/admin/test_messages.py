@@ -41,7 +41,7 @@ def test_looking_needs_its_permission(dead):
 
 def test_dead_letters_are_sent_again(dead):
     answer = act(browser_of("view_outboxmessage", "change_outboxmessage"), dead)
-    assert "1 message is sent again." in answer.content.decode()
+    assert "1 message will be sent again." in answer.content.decode()
     dead.refresh_from_db()
     assert (dead.attempts, dead.next_attempt_at, dead.failed_at) == (0, NOON, None)
 

@@ -52,7 +52,7 @@ def test_runs_are_listed_in_80_columns_and_the_next_step_is_named(monkeypatch):
     assert lines[0].split() == ["id", "state", "task", "due", "took", "reason"]
     assert lines[2].split()[:4] == [str(run.pk), "failed", "tea", "12:00:00"]
     assert "05-04 12:00" in lines[3]
-    assert lines[-1] == f"To see all about a run: manage.py sisy_runs show {run.pk}"
+    assert lines[-1] == f"To see the details of a run: manage.py sisy_runs show {run.pk}"
 
 
 def test_filters_narrow_the_list():
@@ -100,11 +100,11 @@ def test_a_sorted_list_says_among_how_many_runs_and_how_far_back(monkeypatch):
     keys = [ended(n * MINUTE, SECOND) for n in (3, 2, 1)]
     text = said("sisy_runs list --sort delay -n 1")
     assert "Sorted: the newest 3 matching runs. To see all of them, add: -n 3" in text
-    assert "Looked at" not in text
+    assert "Searched" not in text
     assert f"manage.py sisy_runs show {keys[0]}" in text
     monkeypatch.setattr(run_verbs, "MAX_SORTED", 2)
     text = said("sisy_runs list --sort delay")
-    assert "Sorted: the newest 2 matching runs.\nLooked at the newest 3 runs" in text
+    assert "Sorted: the newest 2 matching runs.\nSearched the newest 3 runs" in text
     assert f"To continue, add: --before {keys[1]}" in text
     found = told("sisy_runs list --sort delay")
     assert (found["sorted_among"], found["next_before"]) == (2, keys[1])
@@ -167,8 +167,8 @@ def test_a_list_that_was_cut_short_says_how_far_it_looked(monkeypatch):
     runs = [run_of() for _ in range(4)]
     lines = said("sisy_runs list --queue rare").splitlines()
     assert lines == [
-        "No run matches so far.",
-        "Looked at the newest 2 runs, back to 2026-05-05 12:00:00.",
+        "No matching runs so far.",
+        "Searched the newest 2 runs, back to 2026-05-05 12:00:00.",
         f"To continue, add: --before {runs[2].pk}",
     ]
 

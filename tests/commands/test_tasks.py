@@ -43,7 +43,7 @@ def test_in_80_columns_labels_are_told_apart_and_moments_are_whole(monkeypatch):
     assert "*/10 6-22 * * * Asia/Tokyo" in rows[0]
     assert "*/10 6-22 * * *  " in rows[1]
     assert "old" in rows[2]  # a paused task is not due
-    assert hint == "To see all about a task: manage.py sisy_tasks show ID"
+    assert hint == "To see the details of a task: manage.py sisy_tasks show ID"
 
 
 def test_a_list_without_tasks_says_why_and_what_to_do():

@@ -41,7 +41,7 @@ def test_workers_are_listed_with_what_they_run(monkeypatch):
     [worker] = told("sisy_workers list")
     assert worker["runs"][0]["progress"] == 25
     assert (worker["host"], worker["pid"], worker["slots"]) == ("web-1", 71, 4)
-    assert lines[-1] == f"To see all about a run: manage.py sisy_runs show {run.pk}"
+    assert lines[-1] == f"To see the details of a run: manage.py sisy_runs show {run.pk}"
 
 
 def test_the_state_of_a_worker_says_whether_it_starts_runs():

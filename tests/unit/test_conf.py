@@ -202,5 +202,5 @@ def test_a_version_is_a_short_text_on_one_line(settings, value):
     settings.SISY_VERSION = value
     with pytest.raises(SettingsError) as caught:
         conf.get_settings()
-    expected = "a text of up to 100 characters on one line, or None"
+    expected = "a string of up to 100 characters on one line, or None"
     assert str(caught.value) == f"SISY_VERSION must be {expected}, not {value!r}."

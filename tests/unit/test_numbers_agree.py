@@ -70,7 +70,7 @@ ALLOWED = {
         "it has {len(text)} characters as JSON, more than the limit",
         "The schedule has {len(expression)} characters.",
         "Use at most %d characters.",
-        "Looked at the newest {found.looked_at:,} runs",
+        "Searched the newest {found.looked_at:,} runs",
     ],
 }
 

@@ -40,7 +40,9 @@ class OutboxMessageAdmin(ReadOnly):
     @admin.action(description=_("Send again"), permissions=["resend"])
     def resend(self, request: HttpRequest, queryset: OutboxQuerySet) -> None:
         count = sending.resend(queryset, clock.now(queryset.db))
-        words = ngettext("%d message is sent again.", "%d messages are sent again.", count)
+        words = ngettext(
+            "%d message will be sent again.", "%d messages will be sent again.", count
+        )
         level = messages.SUCCESS if count else messages.WARNING
         self.message_user(request, words % count, level)
 

@@ -25,7 +25,7 @@ def check_recipients(**kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            "No one is told about problems: ADMINS is empty.",
+            "No one is notified of problems: ADMINS is empty.",
             hint="Set ADMINS, or name other channels in SISY_ALERTS. SISY_ALERTS = [] turns "
             "messages off.",
             obj="ADMINS",

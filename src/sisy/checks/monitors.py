@@ -29,7 +29,7 @@ def without_monitor(
         yield Info(
             escaped(f"{what} gets no monitor at Sentry, because {error}.{users and ' '}{users}"),
             hint=(
-                "Sentry understands only five plain fields. Errors are reported anyway. Let Sisy "
+                "Sentry supports only five plain fields. Errors are still reported. Let Sisy "
                 "notice missed runs, or set SISY_SENTRY_MONITORS = False."
             ),
             obj=obj,

@@ -39,13 +39,13 @@ class AlertVerbs(VerbCommand):
     """The verbs ``list``, ``show``, ``ack``, ``mute``, ``unmute`` and ``close``."""
 
     def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
-        listing = verb("list", "list open alerts, the newest first")
+        listing = verb("list", "list open alerts, newest first")
         listing.add_argument("--all", action="store_true", help="also list closed alerts")
         add_number(listing, "alerts", 50)
         verb("show", "show an alert: why it opened, what to do, and who did what").add_argument(
             "alert", type=alert_key, metavar="ALERT", help="key of an alert"
         )
-        self._add_change(verb("ack", "acknowledge alerts: tell others that you take care"))
+        self._add_change(verb("ack", "acknowledge alerts: show others that you are handling them"))
         mute = verb("mute", "send no messages about alerts for a while")
         self._add_change(mute)
         mute.add_argument(
@@ -120,11 +120,11 @@ class AlertVerbs(VerbCommand):
         if alert.kind == Kind.MISSED:
             self.say("To see when no heartbeat was running: manage.py sisy_workers list --ended")
         if alert.is_about_queue:
-            self.say("To see what holds the queue up: manage.py sisy_queues list")
+            self.say("To see what holds up the queue: manage.py sisy_queues list")
         if alert.acknowledged_at is None:
-            self.say(f"If you take care of it: manage.py sisy_alerts ack {alert.pk}")
+            self.say(f"To show that you are handling it: manage.py sisy_alerts ack {alert.pk}")
         if alert.is_muted(self.now):
-            self.say(f"To get messages about it again: manage.py sisy_alerts unmute {alert.pk}")
+            self.say(f"To unmute it: manage.py sisy_alerts unmute {alert.pk}")
 
     def do_ack(self, *, alerts: list[int], by: str, **options: Any) -> None:
         count = self._named(alerts).acknowledge(who(by), self.now)
@@ -167,7 +167,7 @@ class AlertVerbs(VerbCommand):
 
     def _say_changed(self, count: int, one: str, many: str, more: str = "") -> None:
         if not count:
-            raise CommandError("Nothing to do: the alerts are closed, or it was done before.")
+            raise CommandError("Nothing to do: the alerts are closed, or this was already done.")
         self.say_with(ngettext(one, many, count) % count + more, changed=count)
 
 

@@ -24,7 +24,7 @@ def candidates(words: Sequence[str]) -> list[str]:
     """Return what may stand in place of the last word.
 
     Args:
-        words: what was typed behind ``manage.py``; the last word is being typed.
+        words: what was typed after ``manage.py``; the last word is being typed.
     """
     *before, current = words or [""]
     if not before:

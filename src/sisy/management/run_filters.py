@@ -26,9 +26,10 @@ def add_filters(parser: ArgumentParser) -> None:
     group.add_argument(
         "--since",
         metavar="WHEN",
-        help="runs that ended later, or have not ended: 30m, 2h, 7d, or a moment such as 12:00",
+        help="runs that ended after WHEN, or have not ended; WHEN is 30m, 2h, 7d, or a time such "
+        "as 12:00",
     )
-    group.add_argument("--until", metavar="WHEN", help="runs that were planned earlier")
+    group.add_argument("--until", metavar="WHEN", help="runs that were planned before WHEN")
     group.add_argument(
         "--state",
         action="append",

@@ -41,8 +41,8 @@ class RunVerbs(VerbCommand):
             "--sort",
             choices=SORTS,
             default=NEWEST,
-            help=f"newest first, or with the longest duration or delay first, of the newest "
-            f"{MAX_SORTED:,} runs that match (default: %(default)s)",
+            help=f"newest first, or the longest duration or delay first, among the newest "
+            f"{MAX_SORTED:,} matching runs (default: %(default)s)",
         )
         listing.add_argument(
             "--before",
@@ -52,8 +52,8 @@ class RunVerbs(VerbCommand):
         )
         retry = verb(
             "retry",
-            "submit a new run for each finished one; by filters, those that failed, timed out or "
-            "were lost, unless --state is given",
+            "submit a new run for each finished one; with filters, for those that failed, timed "
+            "out or were lost, unless --state is given",
         )
         cancel = verb("cancel", "cancel queued runs, and ask running ones to stop")
         for parser in (retry, cancel):
@@ -93,7 +93,7 @@ class RunVerbs(VerbCommand):
             return
         nothing = "No runs match." if has_filters(options) else "No runs yet."
         if not found.runs and found.is_cut_short:
-            nothing = "No run matches so far."
+            nothing = "No matching runs so far."
         elif not found.runs:
             nothing += suggestion(search, self.using)
         rows = [line_of(run, self.now, has_delay=sort == DELAY) for run in shown]
@@ -131,12 +131,12 @@ class RunVerbs(VerbCommand):
         if found.next_before is not None:
             if (found.is_cut_short or is_sorted) and found.back_to is not None:
                 self.say(
-                    f"Looked at the newest {found.looked_at:,} runs, back to "
+                    f"Searched the newest {found.looked_at:,} runs, back to "
                     f"{formatting.short(found.back_to)}."
                 )
             self.say(f"To continue, add: --before {found.next_before}")
         if shown:
-            self.say(f"To see all about a run: manage.py sisy_runs show {shown[0].pk}")
+            self.say(f"To see the details of a run: manage.py sisy_runs show {shown[0].pk}")
 
     def do_retry(self, *, runs: list[int], yes: bool, **options: Any) -> None:
         chosen = self._chosen(runs, options, FAILED_STATES)

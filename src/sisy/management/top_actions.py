@@ -14,7 +14,7 @@ from sisy.models import Alert, Process, Queue, Run
 P = ParamSpec("P")
 T = TypeVar("T")
 
-DONE_BEFORE = "Nothing changed: it was done before, or is over."
+DONE_BEFORE = "Nothing changed: this was already done, or is over."
 
 
 def connected(call: Callable[P, T]) -> Callable[P, T]:
@@ -45,7 +45,7 @@ class Actions:
         """Acknowledge the alerts with these keys, separated by commas."""
         alerts = Alert.objects.using(self._using).filter(pk__in=keys.split(","))
         is_done = alerts.acknowledge(who(""), clock.now(self._using))
-        return "Acknowledged. Others see that you take care." if is_done else DONE_BEFORE
+        return "Acknowledged. Others can see that you are handling it." if is_done else DONE_BEFORE
 
     def pause(self, name: str) -> str:
         """Pause a queue, or resume it if it is paused."""

@@ -21,7 +21,7 @@ COLOURS = {"good": "green", "bad": "bold red", "warn": "yellow", "open": "bold",
 HELP = """\
 tab, shift+tab   next or previous list
 up, down         choose a row
-enter            show all of the row
+enter            show the whole row
 a                acknowledge the alert
 p                pause the queue, or resume it
 d                drain the worker

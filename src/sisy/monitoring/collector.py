@@ -89,13 +89,13 @@ MEASURED: Sequence[tuple[str, str, str, Sequence[str]]] = (
     (
         LATENESS,
         "sisy_run_lateness_seconds",
-        "Time between the moment at which an executed run was ready and its start.",
+        "Time from when an executed run was ready until it started.",
         ("queue",),
     ),
     (
         DURATION,
         "sisy_run_duration_seconds",
-        "Time that executed runs took, in their last attempt.",
+        "Duration of the last attempt of executed runs.",
         ("queue",),
     ),
     (TASK_LATENESS, "sisy_task_lateness_seconds", "Lateness of the runs of a task.", ("task",)),

@@ -50,13 +50,13 @@ class Instruments:
             lateness=meter.create_histogram(
                 "sisy.run.lateness",
                 unit="s",
-                description="Time between the moment at which a run was ready and its start",
+                description="Time from when a run was ready until it started",
                 explicit_bucket_boundaries_advisory=LATENESS_BOUNDS,
             ),
             duration=meter.create_histogram(
                 "sisy.run.duration",
                 unit="s",
-                description="Time that executed runs took, in their last attempt",
+                description="Duration of the last attempt of executed runs",
                 explicit_bucket_boundaries_advisory=DURATION_BOUNDS,
             ),
         )

@@ -23,7 +23,7 @@ from sisy.reports.outbox import Undelivered, undelivered
 
 class Command(AlertVerbs):
     help = (
-        "Shows alerts, and notes what you do about them. Tests the channels for messages, and "
+        "Shows, acknowledges, mutes and closes alerts. Tests the channels for messages, and "
         "shows messages that could not be sent. Exits with 1 if an alert does not exist, if a "
         "test failed, or if there was nothing to do."
     )
@@ -44,9 +44,12 @@ class Command(AlertVerbs):
             metavar="CHANNEL",
             help="names of channels (default: all of SISY_ALERTS)",
         )
-        messages = verb("messages", "list messages that could not be sent, or not yet")
+        messages = verb(
+            "messages",
+            "list messages that could not be sent, including those that Sisy will retry",
+        )
         add_number(messages, "messages", 50)
-        verb("resend", "send messages again that could not be sent").add_argument(
+        verb("resend", "resend messages that could not be sent").add_argument(
             "messages",
             nargs="*",
             type=whole(1, 10**lookup.MAX_DIGITS),
@@ -66,7 +69,7 @@ class Command(AlertVerbs):
             [_line(one) for one in found], otherwise="Every message was sent.", wraps="error"
         )
         if any(one.is_dead for one in found) and not self.as_json:
-            self.say("To send those that failed for good again: manage.py sisy_alerts resend")
+            self.say("To resend those that failed for good: manage.py sisy_alerts resend")
 
     def do_resend(self, *, messages: list[int], **options: Any) -> None:
         rows = OutboxMessage.objects.using(self.using)
@@ -77,7 +80,9 @@ class Command(AlertVerbs):
                 "No messages to resend. Sisy retries the others itself. To see them: "
                 "manage.py sisy_alerts messages"
             )
-        words = ngettext("%d message is sent again.", "%d messages are sent again.", count)
+        words = ngettext(
+            "%d message will be sent again.", "%d messages will be sent again.", count
+        )
         self.say_with(words % count, resent=count)
 
     def _tried(self, name: str) -> dict[str, Any]:

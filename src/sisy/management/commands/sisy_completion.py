@@ -20,10 +20,10 @@ class Command(BaseCommand):
             "shell",
             choices=[*SCRIPTS, "words"],
             metavar="SHELL",
-            help=f"{', '.join(SCRIPTS)}; or words, with which the scripts ask for candidates",
+            help=f"{', '.join(SCRIPTS)}; or 'words', which the scripts call to get suggestions",
         )
         parser.add_argument(
-            "words", nargs="*", metavar="WORD", help="what was typed behind manage.py"
+            "words", nargs="*", metavar="WORD", help="what was typed after manage.py"
         )
 
     def handle(self, *args: Any, shell: str, words: list[str], **options: Any) -> None:

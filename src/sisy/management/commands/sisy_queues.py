@@ -34,7 +34,7 @@ class Command(VerbCommand):
     )
 
     def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
-        verb("list", "list queues with their backlogs and workers, and what holds their runs up")
+        verb("list", "list queues with their backlogs and workers, and what holds up their runs")
         pause = verb("pause", "pause queues: workers start no more of their runs")
         resume = verb("resume", "resume paused queues")
         for parser in (pause, resume):
@@ -44,7 +44,7 @@ class Command(VerbCommand):
             "--until",
             type=lookup.moment,
             metavar="WHEN",
-            help="when to resume them (default: never, until you resume them)",
+            help="when to resume them (default: only when you resume them)",
         )
         add_by(pause)
 

@@ -58,7 +58,7 @@ class Command(RunVerbs):
 
     def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
         super().add_verbs(verb)
-        show = verb("show", "show all about a run: its error, output, input, and what to do next")
+        show = verb("show", "show a run: its error, output, input, and what to do next")
         logs = verb("logs", "show only what a run has printed and logged")
         for parser in (show, logs):
             parser.add_argument(
@@ -70,7 +70,7 @@ class Command(RunVerbs):
                 "-f",
                 "--follow",
                 action="store_true",
-                help="show what is new until the run has ended",
+                help="show new output until the run ends",
             )
         logs.add_argument(
             "--attempt",

@@ -30,10 +30,10 @@ STEP = 1_000  # occurrences between two updates of the progress
 
 class Command(AnsweringCommand):
     help = (
-        "Shows which runs are due in a time range: each occurrence, the busiest minutes, with the "
-        "probable wait for a slot, and the tasks whose runs would probably overlap, given their "
-        "typical duration. Simulates active tasks as they are now, and changes nothing. FROM and "
-        "TO are in the project's time zone, unless they include one."
+        "Shows which runs are due in a time range: each occurrence, the busiest minutes with the "
+        "probable wait for a slot, and the tasks whose runs would probably overlap. Simulates "
+        "active tasks as they are now, and changes nothing. FROM and TO are in the project's time "
+        "zone, unless they include one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

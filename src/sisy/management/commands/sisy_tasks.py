@@ -65,7 +65,7 @@ class Command(VerbCommand):
             "--until",
             type=lookup.moment,
             metavar="WHEN",
-            help="when to resume it (default: never, until you resume it)",
+            help="when to resume it (default: only when you resume it)",
         )
         verb(
             "resume",
@@ -137,7 +137,7 @@ class Command(VerbCommand):
             spare=("last_run", "queue"),
         )
         if found:
-            self.say("To see all about a task: manage.py sisy_tasks show ID")
+            self.say("To see the details of a task: manage.py sisy_tasks show ID")
 
     def do_show(self, task: Task, **options: Any) -> None:
         columns = [
@@ -149,7 +149,7 @@ class Command(VerbCommand):
         self.describe(shown)
         if not self.as_json:
             self.say(f"To see its runs: manage.py sisy_tasks history {task.pk}")
-            self.say(f"To see why it ran or did not: manage.py sisy_tasks why {task.pk}")
+            self.say(f"To see why it ran or did not run: manage.py sisy_tasks why {task.pk}")
 
     def do_next(self, task: Task, *, number: int, **options: Any) -> None:
         due = islice(occurrences(task, self.now), number)
@@ -170,7 +170,7 @@ class Command(VerbCommand):
                 spare=("attempt",),
             )
             if runs:
-                self.say(f"To see all about a run: manage.py sisy_runs show {runs[0].pk}")
+                self.say(f"To see the details of a run: manage.py sisy_runs show {runs[0].pk}")
 
     def do_run(self, task: Task, **options: Any) -> None:
         try:

@@ -37,8 +37,8 @@ class Command(VerbCommand):
         verb("list", "list workers, and what they run now").add_argument(
             "--ended",
             action="store_true",
-            help="list the heartbeats and workers that ended in the last 24 hours instead, and "
-            "when no heartbeat was running",
+            help="list instead the heartbeats and workers that ended in the last 24 hours, and "
+            "the times without a heartbeat",
         )
         drain = verb("drain", "let workers finish their current runs, and exit")
         drain.add_argument(
@@ -69,7 +69,7 @@ class Command(VerbCommand):
         if running := [self._line_of_run(run, progress) for one in found for run in one.runs]:
             self.stdout.write("\nRunning now:")
             self.answer(running)
-            self.say(f"To see all about a run: manage.py sisy_runs show {running[0]['run']}")
+            self.say(f"To see the details of a run: manage.py sisy_runs show {running[0]['run']}")
         for one in found:
             if one.process.problem:
                 self.explain(f"{one.process} has a problem: {one.process.problem}")
