@@ -30,7 +30,7 @@ class ChannelSetting:
     Attributes:
         name: its name in commands, pages and log lines.
         to: ``email``, ``email:`` and recipients, or an address, which is secret.
-        tasks: labels of tasks, in which ``*`` stands for any characters. Empty for all.
+        tasks: labels of tasks, in which ``*`` matches any characters. Empty for all.
         queues: names of queues. Empty for all.
     """
 

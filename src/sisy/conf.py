@@ -125,7 +125,7 @@ class Settings:
     """The bearer token for the paths `health` and `metrics`. If empty, only users have access."""
 
     metrics_tasks: tuple[str, ...] = ()
-    """Labels of tasks with metrics of their own, at most 100; `*` stands for any characters."""
+    """Labels of tasks with metrics of their own, at most 100; `*` matches any characters."""
 
     @property
     def lease(self) -> timedelta:

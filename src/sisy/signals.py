@@ -73,9 +73,9 @@ task_retired = Signal(use_caching=True)
 """A task has no occurrences left. Sent with ``task``."""
 
 tasks_changed = Signal(use_caching=True)
-"""Tasks with a schedule were created, edited, paused, resumed or deleted, and it was committed.
+"""Changes of tasks with a schedule were committed: created, edited, paused, resumed or deleted.
 
-Sent without arguments. An edit sends it if the task may now run at other moments, or otherwise.
+Sent without arguments. An edit sends it if it affects when or how the task runs.
 """
 
 worker_online = Signal(use_caching=True)
@@ -99,7 +99,7 @@ drain_requested = Signal(use_caching=True)
 alert_opened = Signal(use_caching=True)
 """An alert was opened, or opened again because its problem recurred soon. Sent with ``alert``.
 
-People are told ten seconds later, unless the problem is over by then.
+A message is sent ten seconds later, unless the problem is over by then.
 """
 
 alert_closed = Signal(use_caching=True)
