@@ -67,7 +67,7 @@ def prepare() -> None:
     from shop.tasks import create_tasks_with_a_past
 
     create_tasks_with_a_past()
-    logging.disable()  # so that it does not tell about the alerts of the past
+    logging.disable()  # so that it does not report the alerts of the past
     History(timezone.now()).store()
     logging.disable(logging.NOTSET)
     users.create_superuser("admin", "admin@localhost", "admin")

@@ -181,7 +181,7 @@ class History:
         }
 
     def _watches(self, runs: list[Run]) -> list[list[datetime]]:
-        """Return when a heartbeat judged: alerts open, people are told, and most alerts close."""
+        """Return when a heartbeat judged: alerts open, are reported, and most close."""
         minute, deployed, end = timedelta(minutes=1), self.deployed, self.outage[1]
         watches = [
             [deployed + 11 * minute, deployed + 12 * minute, deployed + 13 * minute],

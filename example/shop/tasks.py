@@ -102,7 +102,7 @@ def create_work_with_others() -> None:
 
 
 def work(label: str, schedule: str, *, seconds: int, **fields) -> Task:
-    """Save a task that takes so many seconds, and return it."""
+    """Save a task that takes this many seconds, and return it."""
     return save(jobs.work, label, schedule, userdata={"seconds": seconds}, **fields)
 
 

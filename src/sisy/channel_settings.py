@@ -1,4 +1,4 @@
-"""Check ``SISY_ALERTS``: the channels that tell people about problems.
+"""Check ``SISY_ALERTS``: the channels that notify people of problems.
 
 An address usually contains a secret, so no message and no representation contains one.
 """

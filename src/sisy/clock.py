@@ -60,7 +60,7 @@ class Reading:
     Attributes:
         at: when it was read, by the steady clock.
         moment: what it said.
-        error: the most by which ``at`` may be wrong, in seconds.
+        error: the maximum error of ``at``, in seconds.
         connection: the driver's connection, because another one may lead to another server.
     """
 
@@ -124,7 +124,7 @@ class DatabaseClock:
         """Read the clock, again if the answer takes long, and keep the most exact reading."""
         found: list[tuple[float, datetime, float, float]] = []
         with connections[using].cursor() as cursor:
-            # An edit just after a due moment must not look as if it was before it.
+            # An edit just after a due moment must not seem to come before it.
             while len(found) < MAX_TRIES and (not found or min(found)[0] > LONGEST_ANSWER):
                 asked = steady()
                 cursor.execute(f"SELECT {sql}")

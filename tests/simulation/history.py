@@ -76,7 +76,7 @@ class Story:
     """When its iterations were changed."""
 
     def changes(self, begun: datetime, settled: datetime, times: Times | None) -> None:
-        """Note that from now on it is due at other times, or never, or has another priority."""
+        """Record that from now on it is due at other times, or never, or has another priority."""
         priority = self.priority
         self.eras.append(Era(begun=begun, settled=settled, times=times, priority=priority))
 
@@ -137,7 +137,7 @@ class History:
         return self._world.furthest
 
     def wrong(self, what: str) -> None:
-        """Note that a promise was broken."""
+        """Record that a promise was broken."""
         self.violations.append(f"{self._world.now:%Y-%m-%d %H:%M:%S.%f} {what}")
 
     def count(self, what: str) -> None:
@@ -157,14 +157,14 @@ class History:
         return None if pk in self._live_at_steps else bisect_left(self._last_before_steps, pk)
 
     def is_planned(self, run: Run) -> None:
-        """Note that a run was planned, or submitted."""
+        """Record that a run was planned, or submitted."""
         # A heartbeat may have been frozen between its reading of the clock and its transaction.
         self.planned_at[run.pk] = self._world.now
         if run.due_at is not None and run.planned_at < run.due_at:
             self.count("planned ahead")
 
     def is_withdrawn(self, run: Run) -> None:
-        """Note that a run which was planned ahead is gone."""
+        """Record that a run which was planned ahead is gone."""
         self.count("withdrawn")
         self.withdrawn.add(run.pk)
         if run.pk in self.executions:
@@ -186,7 +186,7 @@ class History:
             self.wrong(f"{run} was not called, and is ready before its moment: {ready_at}")
 
     def begins(self, run: Run, worker: str) -> Execution:
-        """Note that a worker begins to carry out a run."""
+        """Record that a worker begins to carry out a run."""
         execution = Execution(
             run=run,
             attempt=run.attempt,

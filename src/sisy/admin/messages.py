@@ -32,7 +32,7 @@ class OutboxMessageAdmin(ReadOnly):
     next_attempt = moment_in("next_attempt_at", _("next attempt"))
     failed = moment_in("failed_at", _("failed"))
 
-    # Not the payload: it may quote errors, which not everybody may read.
+    # Not the payload: it may quote errors, which some users may not read.
     @admin.display(description=_("subject"))
     def subject(self, message: OutboxMessage) -> str:
         return subject_of(message)

@@ -1,1 +1,1 @@
-"""Alerts, and the messages that tell people and other services about them."""
+"""Alerts, and the messages that report them to people and other services."""

@@ -63,7 +63,7 @@ def _service_at(address: str) -> Any:
         import apprise
     except ImportError:
         raise NotDelivered(MISSING) from None
-    # Older versions pass the context, by which log lines are told apart, to no other thread.
+    # Older versions do not pass the context, by which log lines are filtered, to other threads.
     asset = apprise.AppriseAsset(app_id="Sisy", app_desc="Sisy", async_mode=False)
     service = apprise.Apprise(asset=asset)
     with _overheard():

@@ -47,7 +47,7 @@ def judge_queues(watch: Watch) -> Iterator[Problem]:
         if not serving:
             if watch.waited(oldest.ready_at) >= WORKERLESS:
                 yield _without_worker(queue, oldest)
-        # What piled up without a worker waits only since one was started.
+        # What queued up without a worker counts as waiting only since one was started.
         elif watch.waited(oldest.ready_at, min(one.started_at for one in serving)) >= limit:
             delayed.append(oldest)
     told = open_subjects(
@@ -90,7 +90,7 @@ def over(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closi
 
 
 def _waiting(using: str, now: datetime, at_least: timedelta) -> dict[str, _Oldest]:
-    """Return the oldest run of each queue that is not paused, if it has waited for so long."""
+    """Return the oldest run of each queue that is not paused, if it has waited for that long."""
     levels = [
         level
         for queue in queues_with_runs(using)

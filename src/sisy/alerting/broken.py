@@ -35,7 +35,7 @@ def judge_broken(watch: Watch) -> Iterator[Problem]:
                 "Correct its schedule or callable, and run 'manage.py sisy_tasks resume %d'."
             )
             % task.pk,
-            # It changes when the task is planned anew. If it breaks again, that is new evidence.
+            # It changes when the task is planned again. If it breaks again, that is new evidence.
             evidence=int(began.timestamp()),
         )
 

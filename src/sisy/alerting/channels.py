@@ -65,7 +65,7 @@ def _channel_of(setting: ChannelSetting) -> Channel:
 def add_channel(name: str, create: Callable[[], Channel]) -> None:
     """Add a channel that is not in ``SISY_ALERTS``, for messages that Sisy sends to services.
 
-    It may be used under several names: this one, with a colon and any text behind it.
+    It may be used under several names: this one, followed by a colon and any text.
     """
     _others[name] = create
 

@@ -32,7 +32,7 @@ MIN_GAP = timedelta(minutes=1)  # so that a restart of the heartbeat opens no al
 CALM = timedelta(hours=24)  # without a failed run, until an alert about a function closes
 
 STREAK_KINDS = (Kind.FAILING, Kind.LOST, Kind.BROKEN)
-"""The kinds of which a task has at most one alert: they are over when a run succeeds."""
+"""A task has at most one alert of these kinds. It is over when a run succeeds."""
 
 
 def judge_failures(using: str, now: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""Tell that a heartbeat died, which another heartbeat finds when its lease expires."""
+"""Report that a heartbeat died. Another heartbeat finds that when its lease expires."""
 
 from collections.abc import Collection, Iterator
 from datetime import datetime

@@ -1,7 +1,7 @@
 """Send HTTP requests to addresses that people have configured.
 
 An address is a secret, so no error contains it. A request takes a bounded time, whatever the
-server does, and follows no redirect: it could lead to a host that nobody has configured.
+server does, and follows no redirect: it could lead to a host that is not configured.
 """
 
 import http.client

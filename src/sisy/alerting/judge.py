@@ -1,4 +1,4 @@
-"""Judge problems twice a minute: open alerts, close those that are over, and tell people.
+"""Judge problems twice a minute: open alerts, close those that are over, and notify people.
 
 Each round begins with one statement, which asks whether there is a reason to look for any kind of
 problem. On a site without problems and expectations, that is all. What a round reads does not
@@ -38,7 +38,7 @@ PRUNE_BATCH = 1000
 
 
 class Judge:
-    """Judges the problems of a site, and tells people about them.
+    """Judges the problems of a site, and notifies people of them.
 
     Attributes:
         next_at: when the next round is due; None if it is due at once.

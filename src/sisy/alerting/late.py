@@ -45,7 +45,7 @@ def judge_late(watch: Watch) -> Iterator[Problem]:
         return
     known = Run.objects.using(using).only("label", "queue", "priority", "engine", "ready_at")
     runs = known.in_bulk([run for run, _, _ in found.values()])
-    # One that is not there any more was deleted meanwhile.
+    # A run that is missing was deleted in the meantime.
     late = {pk: runs[run] for pk, (run, _, _) in found.items() if run in runs}
     obstacles = _Obstacles.of(using, late, now)
     words = gettext("A run has been queued for %(time)s, but should start within %(most)s")

@@ -23,7 +23,7 @@ class Notice:
         note: the note of the task, as Markdown; empty if it has none, or the problem is over.
         task: the key of the task.
         run: the key of the run that shows the problem.
-        thread: the key of the message that told people about the alert. Its recovery is shown
+        thread: the key of the message that reported the alert. Its recovery is shown
             below that message, and is never sent before it.
         count: the number of alerts it is about; more than 1 if a message does not list them all.
     """

@@ -2,10 +2,11 @@
 
 The key of a problem is unique among open alerts, so the database decides which heartbeat opens it.
 That heartbeat sends the signal.
-An alert only gets the moment at which to tell people here: see `telling`.
+Here, an alert only gets the moment at which to notify people: see `telling`.
 
-A problem that recurs within ten minutes reopens its alert. People are told again only if it lasts
-ten minutes this time. After that, its recovery is told only when it has lasted for ten minutes.
+A problem that recurs within ten minutes reopens its alert. People are notified again only if it
+lasts for ten minutes this time, and then of its recovery only when that has lasted for ten
+minutes.
 """
 
 from collections import defaultdict
@@ -138,7 +139,7 @@ def _alert_of(problem: Problem, before: Alert | None, now: datetime) -> Alert:
 
 
 def _create(using: str, alerts: Sequence[Alert]) -> list[str]:
-    """Store new alerts. Return the keys of those that no other heartbeat has opened meanwhile."""
+    """Store new alerts. Return the keys of those that no other heartbeat opened first."""
 
     def create(some: Sequence[Alert]) -> list[str]:
         with transaction.atomic(using=using):
@@ -178,7 +179,7 @@ def _reopen(using: str, again: Mapping[int, Problem], now: datetime) -> list[int
         closed_at=None,
         close_reason="",
         reopened=F("reopened") + 1,
-        # If its recovery was not told yet, people still know that it is open.
+        # If its recovery was not reported yet, people still know that it is open.
         tell_at=Case(When(is_told=True, then=None), default=later, output_field=MomentField()),
     )
     return pks

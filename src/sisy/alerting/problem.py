@@ -40,7 +40,7 @@ def cause_in(why: str) -> str:
 
 
 def without_numbers(text: str) -> str:
-    """Return a text in which all numbers are alike, as each alert may have counted others."""
+    """Return a text without its numbers, which differ between alerts with the same cause."""
     return NUMBER.sub("#", text)
 
 

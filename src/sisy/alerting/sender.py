@@ -1,8 +1,8 @@
-"""Sends the messages of the outbox, beside the passes of a heartbeat.
+"""Sends the messages of the outbox, alongside the passes of a heartbeat.
 
 Each channel with messages gets a thread of its own while it has some. So a server that hangs
-delays neither the passes nor the other channels. After a failure the channel rests, so that a
-server that is down is not asked once for each message.
+delays neither the passes nor the other channels. After a failure, the channel pauses, so that a
+server that is down is not contacted for each message.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class Sender:
 
 
 class Route:
-    """The way of messages to one channel.
+    """The delivery of messages to one channel.
 
     Args:
         database: the thread for all statements, so that a thread that hangs has no connection.
@@ -96,7 +96,7 @@ class Route:
         self._is_stopping = True
 
     def start(self) -> None:
-        """Send what is due, unless the channel is busy or rests."""
+        """Send what is due, unless the channel is busy or pauses."""
         is_busy = self.work is not None and not self.work.done()
         if not is_busy and clock.steady() >= self._rests_until:
             self.work = asyncio.create_task(self._send_all())

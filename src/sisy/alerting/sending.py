@@ -4,19 +4,19 @@ A message goes through three steps, each a statement or a request of its own:
 
 1. *Claim.* One update moves ``next_attempt_at`` past the time that sending may take, and counts
    the attempt. It repeats what it has read, so of any number of heartbeats one wins.
-2. *Send.* No transaction is open meanwhile: a server may take its time.
+2. *Send.* No transaction is open in this step: a server may be slow.
 3. *Record.* A success is always recorded, even if the claim has expired by then. A failure is
-   recorded only if nobody has claimed the message since.
+   recorded only if no other sender has claimed the message since.
 
-If a sender dies between claim and record, the message is due again when its claim expires. Then
-nobody knows whether the server has accepted it, so the next attempt carries the same key. The
-same holds if the answer of the server was lost.
+If a sender dies between claim and record, the message is due again when its claim expires. It is
+then unknown whether the server has accepted it, so the next attempt carries the same key. The same
+is true if the answer of the server was lost.
 
 A failed message is tried again after 5 seconds, then after ever longer delays, up to an hour.
 After about a day it becomes a dead letter: it is kept and shown, and people can have it sent
 again.
 
-The recovery of an alert is not sent before the message that told people about the alert.
+The recovery of an alert is not sent before the message that it was opened.
 """
 
 import random
@@ -138,7 +138,7 @@ def record_failure(using: str, now: datetime, message: OutboxMessage, error: Exc
 
 
 def delay_after(attempts: int) -> timedelta:
-    """Return the delay after so many failed attempts: 5 s, then four times as long each time."""
+    """Return the delay after this many failed attempts: 5 s, then four times as long each time."""
     # Shorter by up to a tenth, so that many messages do not come back in the same second.
     delay = min(MAX_DELAY, FIRST_DELAY * float(GROWTH ** min(attempts - 1, 10)))
     return delay * random.uniform(0.9, 1)

@@ -3,7 +3,7 @@
 ``silent_at`` says when to look at a task. When that moment has passed, the heartbeat looks once,
 and moves it to the moment at which the latest success will be too old. So a task is looked at
 about once in each ``success_every``, and all other tasks cost nothing. A task that is not active
-is not looked at. When it is resumed, the time begins anew.
+is not looked at. When it is resumed, the time starts over.
 """
 
 from collections.abc import Collection, Iterator

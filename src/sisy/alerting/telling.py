@@ -1,9 +1,9 @@
-"""Tell people which alerts were opened and which problems are over, by messages in the outbox.
+"""Notify people of alerts that were opened or are over, by messages in the outbox.
 
-A message is stored in the transaction that notes what people were told, so that any number of
-heartbeats tell it once. Up to ten alerts have a message each. If there are more, something larger
-has happened: the messages wait until no further alert was opened for half a minute, or for two
-minutes at most, and become one.
+A message is stored in the transaction that records what people were notified of, so that any
+number of heartbeats notify them once. Up to ten alerts have a message each. If there are more,
+something larger has happened: the messages wait until no further alert was opened for half a
+minute, or for two minutes at most, and become one.
 """
 
 from datetime import datetime, timedelta

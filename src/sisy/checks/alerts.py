@@ -1,4 +1,4 @@
-"""Checks of the channels that tell people about problems."""
+"""Checks of the channels that notify people of problems."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ def check_channels(**kwargs: Any) -> list[CheckMessage]:
 
 @register("sisy", deploy=True)
 def check_recipients(**kwargs: Any) -> list[CheckMessage]:
-    """Check that anybody is told about problems on a deployed site."""
+    """Check that someone is notified of problems on a deployed site."""
     settings = conf.usable_settings()
     if not settings.alerts or channels.configured():
         return []

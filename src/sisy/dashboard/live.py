@@ -109,7 +109,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         await self._leave()
 
     async def _join(self) -> bool:
-        """Begin to hear of changes. Return False if no messages arrive."""
+        """Subscribe to changes. Return False if no messages arrive."""
         if (post := carriers.notify_post()) is not None:
             self._notified = NotifiedGroups(post, _groups(), self._hear, self._lost)
             return await self._notified.join()
@@ -132,7 +132,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         """Ignore what the page sends."""
 
     def _hear_event(self, message: Mapping[str, Any]) -> None:
-        """Note that runs changed in a process. After a gap in its numbers, refresh everything."""
+        """Record that runs changed in a process. After a gap in its numbers, refresh all."""
         source, seq = message["source"], message["seq"]
         if seq != self._heard.pop(source, seq):
             self._has_gap = True

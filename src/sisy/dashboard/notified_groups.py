@@ -1,4 +1,4 @@
-"""Hear the messages to groups that arrive by PostgreSQL's NOTIFY, in an event loop."""
+"""Receive the messages to groups that arrive by PostgreSQL's NOTIFY, in an event loop."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -34,7 +34,7 @@ class NotifiedGroups:
         self._subscription: Subscription | None = None
 
     async def join(self) -> bool:
-        """Begin to hear. Return False if no messages arrive."""
+        """Subscribe. Return False if no messages arrive."""
         changed = partial(self._call_in_loop, self._changed)
         self._subscription = self._post.subscribe(self._hear, changed, hears_own=True)
         with suppress(TimeoutError):
@@ -43,7 +43,7 @@ class NotifiedGroups:
         return self._is_live.is_set()
 
     def leave(self) -> None:
-        """Hear no more. May be called more than once."""
+        """Unsubscribe. May be called more than once."""
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             self._post.unsubscribe(subscription)

@@ -24,8 +24,8 @@ class SisyBackend(BaseTaskBackend):
 
     ``QUEUES`` are names of Sisy's queues. ``OPTIONS`` are policies for all tasks that are enqueued
     on the alias, with the names of fields of `sisy.models.Task`: ``max_attempts``,
-    ``retry_delay``, ``retry_backoff``, ``retry_max_delay``, ``on_lost``, ``timeout`` and
-    ``stalled_after``.
+    ``retry_delay``, ``retry_backoff``, ``retry_max_delay``, ``on_lost``, ``timeout``,
+    ``stalled_after``, ``alert_after``, ``start_within`` and ``expected_duration``.
     """
 
     supports_defer = True

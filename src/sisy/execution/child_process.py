@@ -103,7 +103,7 @@ class ChildProcess:
             raise _no_child(why)
 
     def execute(self, handle: RunHandle) -> Outcome:
-        """Execute a run and return its outcome, also if the child dies or is killed.
+        """Execute a run and return its outcome, even if the child dies or is killed.
 
         Raises:
             NoChild: the child died or was killed before it accepted the run.

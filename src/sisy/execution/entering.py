@@ -1,4 +1,4 @@
-"""Make a context that of a run, and tell those who observe the calls of functions."""
+"""Enter the context of a run, and notify the observers of calls of functions."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ def enter(handle: RunHandle) -> None:
 def observe_calls(observer: Observer) -> None:
     """Call ``observer`` with each run in its context, in the process that calls the function.
 
-    The observer must not raise, and takes no time to speak of. It may set context variables.
+    The observer must be fast, and must not raise. It may set context variables.
     """
     if observer not in _observers:
         _observers.append(observer)

@@ -82,7 +82,7 @@ def needing_a_thread() -> Iterator[None]:
 
 
 class Slots:
-    """The runs of a pool, of which up to ``number`` run at a time.
+    """The runs of a pool. Up to ``number`` of them run at a time.
 
     Args:
         begin: starts the execution of a run, which passes its slot on when it ends. Must not

@@ -76,7 +76,7 @@ class RunHandle:
         self._pid = os.getpid()
 
     def begin(self) -> datetime:
-        """Note that the run starts, and return the moment."""
+        """Record that the run starts, and return the moment."""
         run, task = self.run, self.run.task
         self.started_at = self._now()
         self.current = CurrentRun(

@@ -63,7 +63,7 @@ class ClockWatch:
         return self._guard.may_judge
 
     def look(self, now: datetime, steady: float) -> bool:
-        """Note that a pass begins. Return whether the clock was set back since the last one.
+        """Record that a pass begins. Return whether the clock was set back since the last one.
 
         Args:
             now: the current time, by the database's clock.
@@ -91,7 +91,7 @@ class ClockWatch:
             self._repair = None
 
     def passed(self, now: datetime, *, is_behind: bool) -> None:
-        """Note that the pass of ``now`` is complete, and whether it left work for the next one."""
+        """Record that the pass of ``now`` is complete, and whether it left work for later."""
         self.last_pass = now
         if not is_behind:
             self.at_work_since = now

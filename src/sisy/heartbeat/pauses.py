@@ -32,7 +32,7 @@ class Pauses:
         self.next_at: datetime | None = None
 
     def end(self, now: datetime) -> None:
-        """End the pauses whose time has come, and find when the next one ends."""
+        """End the pauses that are over, and find when the next one ends."""
         self._find_next(now)
         if self.next_at is not None and self.next_at <= now:
             end_pauses(self._using, now)

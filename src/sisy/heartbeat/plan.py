@@ -148,7 +148,7 @@ def _plan_chunk(scope: _Scope, planned: Planned) -> int:
 
 def _delete_ended(using: str, planned: Planned) -> None:
     """Delete those of the retired tasks whose last run, which was planned ahead, has ended."""
-    # After the commit: if that run ends meanwhile, its worker finds the task retired.
+    # After the commit: if that run ends before this, its worker finds the task retired.
     retired, planned.retired = planned.retired, []
     if retired:
         checkpoint("retire: ended task not deleted")

@@ -6,7 +6,7 @@ At the due moment itself, nothing is left to do but to start the run. A task is 
 ``spread``, since the entry of a queued run does not say when it is due, only when it is ready, and
 those of other engines, which have no timers.
 
-If a task is changed meanwhile, its runs that were planned ahead are withdrawn: see
+If a task is changed before that, its runs that were planned ahead are withdrawn: see
 `sisy.lifecycle.withdraw`.
 """
 

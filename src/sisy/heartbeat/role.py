@@ -190,7 +190,7 @@ class Heartbeat:
         self._next_due = outlook.next_run
 
     def _complete(self, current: Pass, outlook: Outlook) -> None:
-        """Note that the pass is complete, and decide how long to wait for the next one."""
+        """Record that the pass is complete, and decide how long to wait for the next one."""
         has_left_work = current.turn.has_left_work
         is_held_up = current.tick is not None and current.tick.is_held_up
         self._clock_watch.passed(current.now, is_behind=has_left_work or is_held_up)

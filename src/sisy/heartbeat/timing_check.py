@@ -159,7 +159,7 @@ def _start_anew(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> in
     with transaction.atomic(using=using):
         free = tasks.only(*FIRST_DUE_FIELDS).select_for_update(skip_locked=True)
         locked = list(free[:RESCHEDULE_BATCH])
-        # Whoever calls update() has withdrawn what was planned ahead; raw SQL has not.
+        # update() has withdrawn what was planned ahead; raw SQL has not.
         stored = Task.objects.using(using)
         pks = [task.pk for task in locked]
         if locked and not from_change:

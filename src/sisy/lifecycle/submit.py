@@ -39,7 +39,7 @@ from sisy.store.submissions import can_insert_with_task, insert_runs
 
 
 def submit(runs: Sequence[R], using: str) -> Sequence[R]:
-    """Store requested runs, and return them. Workers are told after the commit.
+    """Store requested runs, and return them. Workers are notified after the commit.
 
     With ``SISY_EAGER``, the runs have been executed: see `execute_if_eager`.
     """
@@ -100,7 +100,7 @@ def submit_once(once: Once[T], payloads: list[dict[str, Any]], delay_until: date
 def _submit_later(
     task: TaskRecord, payloads: list[dict[str, Any]], ready_at: datetime, using: str
 ) -> None:
-    # The caller may have changed the task meanwhile.
+    # The caller may have changed the task in the meantime.
     now = clock.now(using)
     runs = _store_checked(task, payloads, now, max(now, ready_at), Origin.ONCE, using)
     execute_if_eager(runs, using)

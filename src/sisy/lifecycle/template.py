@@ -55,7 +55,7 @@ class Once(Generic[T]):
             target: a valid target.
             options: policies and other fields of the task that often have the same values. Those
                 that are None get their defaults.
-            own: fields of this task alone, likewise.
+            own: fields of this task alone; None again means the default.
 
         Raises:
             ValueError: one of ``options`` is not valid.

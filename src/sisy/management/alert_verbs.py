@@ -1,4 +1,4 @@
-"""The verbs of ``sisy_alerts`` that show alerts, and note what people do about them."""
+"""The verbs of ``sisy_alerts`` that show alerts, and record what people do about them."""
 
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Sequence
@@ -85,7 +85,7 @@ class AlertVerbs(VerbCommand):
             self._say_what_is_over()
 
     def _say_what_is_over(self) -> None:
-        """Say how many alerts were closed lately, and which delays will be back."""
+        """Say how many alerts were closed recently, and which delays may recur."""
         if closed := closed_since(self.using, self.now - DAY):
             number = f"{closed}+" if closed == MAX_CLOSED_READ else str(closed)
             words = ngettext(
@@ -107,7 +107,7 @@ class AlertVerbs(VerbCommand):
             return
         facts["message_sent"] = facts.pop("told")
         facts["kind"] = str(found.get_kind_display())
-        # Most facts are about what may still happen to it.
+        # Leave out what has not happened to it.
         self.describe({name: value for name, value in facts.items() if value})
         if found.is_open:
             self._say_next(found)

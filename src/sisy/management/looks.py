@@ -35,5 +35,5 @@ def state_of_worker(member: Member) -> str:
 
 
 def name_of_worker(member: Member) -> str:
-    """Return the name by which people call a worker, such as "71@web-1"."""
+    """Return the name that people use for a worker, such as "71@web-1"."""
     return f"{member.process.pid}@{member.process.host}"

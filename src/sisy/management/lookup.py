@@ -100,7 +100,7 @@ def run_argument(text: str) -> int:
 
 
 def run_named(text: str, using: str) -> Run:
-    """Return the run with a key, or the newest one of a task, also of a deleted one.
+    """Return the run with a key, or the newest one of a task, even of a deleted one.
 
     Args:
         text: a key, such as 7 or '#7', or the key, name or label of a task.

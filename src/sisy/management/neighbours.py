@@ -1,4 +1,4 @@
-"""Tell the person who starts a process which others share its database."""
+"""Log which other processes share the database of a process that a person starts."""
 
 import logging
 

@@ -35,7 +35,7 @@ def line_of(run: Run, now: datetime, *, has_delay: bool = False) -> dict[str, An
 
 
 def _reason(run: Run) -> str:
-    """Return why a run ended so, and how many occurrences the row stands for if it is several."""
+    """Return why a run ended, and how many occurrences the row represents if it is several."""
     if run.count == 1:
         return run.reason
     words = ngettext("%d occurrence.", "%d occurrences.", run.count) % run.count

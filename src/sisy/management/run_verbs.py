@@ -117,7 +117,7 @@ class RunVerbs(VerbCommand):
         return found
 
     def _say_sorted(self, number: int, shown: int) -> None:
-        """Say among how many runs a list was sorted, and how to see more of them."""
+        """Say how many runs were sorted, and how to see more of them."""
         words = ngettext(
             "Sorted: the newest matching run.",
             "Sorted: the newest %(n)s matching runs.",

@@ -24,7 +24,7 @@ class Section:
     Attributes:
         name: identifies it.
         rows: what it shows, one mapping of texts for each row.
-        keys: what each row stands for: keys of alerts or runs, the name of a queue or a worker.
+        keys: what each row represents: keys of alerts or runs, the name of a queue or a worker.
         empty: the text if there are no rows.
     """
 

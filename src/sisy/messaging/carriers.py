@@ -50,7 +50,7 @@ class Carrier(Protocol):
 
 
 class Listener(Protocol):
-    """Hears the messages of other processes."""
+    """Receives the messages of other processes."""
 
     @property
     def is_live(self) -> bool:
@@ -87,7 +87,7 @@ class LayerCarrier:
 
 
 class PostgresListener:
-    """Hears what arrives by NOTIFY.
+    """Receives what arrives by NOTIFY.
 
     Args:
         hear: called with the messages of each channel and group, in any thread.
@@ -139,7 +139,7 @@ def next_departure(pace: sender.Pace, now: float) -> tuple[Carrier, float] | Non
 def listener(
     channels: Mapping[str, Hear], groups: Mapping[str, Hear], look: Callable[[], None]
 ) -> Listener:
-    """Return what hears other processes.
+    """Return what receives the messages of other processes.
 
     Args:
         channels, groups: what to call with each message to them, in any thread.

@@ -50,8 +50,8 @@ class Announcer:
         self._lock = threading.Lock()
 
     def add(self, *tasks: int | None, kind: str = messages.RUNS) -> None:
-        """Announce that runs of tasks changed; None stands for a task that was deleted."""
-        # One that is about to be sent is heard, which is quicker to see.
+        """Announce that runs of tasks changed; None means a task that was deleted."""
+        # The pace is quicker to check. If a message will be sent, it has receivers.
         if not self._pace.covers(time.monotonic()) and not carriers.is_heard():
             return
         with self._lock:

@@ -1,6 +1,6 @@
-"""Messages that are made when they are about to be sent.
+"""Messages that are created just before they are sent.
 
-One that cannot be made is an error of Sisy's own, such as a row that is gone. It is logged and
+A failure to create one is an error in Sisy, for example about a row that is gone. It is logged and
 dropped. It does not count as an outage of the carrier, and it is not tried again, because the
 messages behind it would wait.
 """

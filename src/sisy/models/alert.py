@@ -1,4 +1,4 @@
-"""Alerts: problems that people are told of once when they begin, and once when they are over.
+"""Alerts: problems that people are notified of when they begin, and when they are over.
 
 ::
 
@@ -6,7 +6,7 @@
     open ── recover, close ──► closed
     closed ── recur soon ────► open
 
-`sisy.alerting` opens and closes alerts. The methods here are what people do.
+`sisy.alerting` opens and closes alerts. The methods here are the actions of people.
 """
 
 from datetime import datetime, timedelta
@@ -36,12 +36,12 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         return self.filter(open_key=None)
 
     def rechecked(self, now: datetime) -> "AlertQuerySet":
-        """Return the open alerts that may close. First, people are told that they are open."""
+        """Return the open alerts that may close: those that were reported, or need not be."""
         untold = Q(is_told=False, reopened=0, tell_at__isnull=False)
         return self.open().exclude(untold & (Q(muted_until=None) | Q(muted_until__lte=now)))
 
     def acknowledge(self, by: str, now: datetime) -> int:
-        """Note who takes care of open alerts. Return how many were not acknowledged before."""
+        """Record who handles open alerts. Return how many were not acknowledged before."""
         unknown = self.open().filter(acknowledged_at=None)
         return unknown.update(acknowledged_at=now, acknowledged_by=by)
 
@@ -87,10 +87,10 @@ class AlertQuerySet(models.QuerySet["Alert"]):
     aclose = twin(close)
 
     def end(self, **columns: Any) -> int:
-        """Note that open alerts are closed, and send a signal. Return how many were open."""
+        """Close open alerts, and send a signal for each. Return how many were open."""
         self._for_write = True
         with transaction.atomic(using=self.db):
-            # Locked, so that each of them is closed once, whoever else closes it right now.
+            # Locked, so that each of them is closed once, even if others close it right now.
             closed = Alert.objects.using(self.db).filter(pk__in=self.open().locked())
             number = closed.update(open_key=None, **columns)
             closed.send_on_commit(signals.alert_closed)

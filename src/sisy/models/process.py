@@ -80,7 +80,7 @@ class Process(models.Model):
     pid = models.PositiveIntegerField(_("process id"))
     queues = models.JSONField(_("queues"), default=list, blank=True)
     slots = models.PositiveIntegerField(_("slots"), default=0)
-    # A worker of the version before may register while a deploy is in progress.
+    # A worker of the previous version may register during a deploy.
     version = models.CharField(
         _("version"),
         max_length=100,

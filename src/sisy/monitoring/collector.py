@@ -193,7 +193,7 @@ def _of_messages(site: Snapshot) -> Iterator[Metric]:
 
 
 def _outcomes(site: Snapshot) -> Metric:
-    """Return the number of runs by outcome, also of outcomes that no run has had.
+    """Return the number of runs by outcome, including outcomes that no run has had.
 
     Otherwise, the first increase of a series would be invisible to `rate` and `increase`.
     """

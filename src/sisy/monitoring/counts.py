@@ -31,7 +31,7 @@ LAYOUT = 1
 """The version of `Counts.as_json`. Totals of another version are neither changed nor read."""
 
 OTHER = "(other)"
-"""The label value that stands for all values beyond the limit."""
+"""The label value for all values beyond the limit."""
 
 RUNS, RETRIES, LATENESS, DURATION = "runs", "retries", "lateness", "duration"
 RINGS = "rings"
@@ -120,7 +120,7 @@ class Counts:
 
     @classmethod
     def sum_of(cls, totals: Iterable[Mapping[str, Any]], leaves_out: Collection[str] = ()) -> Self:
-        """Return the sum of counts that `as_json` has written, likewise."""
+        """Return the sum of counts that `as_json` has written; see `of_json`."""
         first, *others = [cls.of_json(each, leaves_out) for each in totals] or [cls()]
         for other in others:
             first.merge(other)

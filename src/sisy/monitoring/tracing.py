@@ -144,7 +144,7 @@ def _enter(run: Run, span: Span | None) -> Span:
             kind=SpanKind.CONSUMER,
             attributes=_attributes(run, "process") | _of_attempt(run),
         )
-    # Nothing detaches it: the context is the run's own, and ends with it.
+    # Nothing detaches it: the context belongs to the run, and ends with it.
     context.attach(trace.set_span_in_context(span))
     return span
 

@@ -82,7 +82,7 @@ class RememberingModel(models.Model):
         abstract = True
 
     def remember_read(self) -> None:
-        """Note that all columns that the record has were read just now."""
+        """Record that all columns that the record has were read just now."""
         raise NotImplementedError
 
 
@@ -100,7 +100,7 @@ def copied(record: M) -> M:
 def is_heard(model: type[models.Model], *signals_of_records: ModelSignal) -> bool:
     """Return whether one of these signals has a receiver for records of a model."""
     for signal in signals_of_records:  # noqa: SIM110 - a generator would take twice as long
-        # Most signals have no receivers at all, which is quicker to see.
+        # Most signals have no receivers at all, which is quicker to check.
         if signal.receivers and signal.has_listeners(model):
             return True
     return False
@@ -129,7 +129,7 @@ def refer(record: models.Model, name: str, other: models.Model) -> None:
 
 
 def refer_to_none(record: models.Model, name: str) -> None:
-    """Note that the row of a foreign key is gone. Its key stays, unlike after assigning None."""
+    """Record that the row of a foreign key is gone. Its key stays, unlike after assigning None."""
     record._state.fields_cache[name] = None
 
 

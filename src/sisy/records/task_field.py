@@ -68,7 +68,7 @@ class TaskField:
         planning: how much the plan depends on it.
         shapes_runs: whether a run depends on it when it is planned. If it changes, the runs that
             were planned ahead are withdrawn. A changed timing always withdraws them.
-        clears: the scheduler's column that a change clears, so that a heartbeat computes it anew.
+        clears: the scheduler's column that a change clears, so that a heartbeat computes it again.
         section: the section of the form that shows it; None if no form does.
         is_secret: whether it is an address that is a secret, and is shown masked.
         hidden_without: the permission without which people neither see it nor set it in a form.

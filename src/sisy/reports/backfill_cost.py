@@ -40,7 +40,7 @@ class Cost:
 
 
 def cost_of(using: str, task: Task, count: int, now: datetime) -> Cost:
-    """Return the cost of a backfill of so many occurrences."""
+    """Return the cost of a backfill of this many occurrences."""
     slots = _slots(using, task, now)
     return Cost(
         each=usual_by_task(using, [task.pk]).get(task.pk),

@@ -59,7 +59,7 @@ class Days:
     Attributes:
         by_date: the days on which any run ended.
         complete_since: the first complete day; None if no run is older than those that were read.
-        known_since: the first day whose unsuccessful runs are known; None likewise.
+        known_since: the first day whose unsuccessful runs are known; None in the same case.
         runs: the number of runs that were read.
     """
 

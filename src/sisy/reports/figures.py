@@ -1,4 +1,4 @@
-"""The figures of a day of runs, beside those of the day before and of the same day a week before.
+"""The figures of a day of runs, compared with the day before and the same day a week before.
 
 The whole ledger is never read. Failures have entries in a small table, so they are counted
 exactly. Durations and delays come from a sample: keys grow with the moments at which runs were

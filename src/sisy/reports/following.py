@@ -67,7 +67,7 @@ class Follower:
         return text + self._advance(tail[self._position - begin_of_tail :], is_all=is_over)
 
     def _advance(self, part: bytes, *, is_all: bool) -> str:
-        """Return the whole lines of the next part of the text, and go on behind them."""
+        """Return the whole lines of the next part of the text, and continue after them."""
         lines = part if is_all else part[: part.rfind(b"\n") + 1]
         self._position += len(lines)
         return readable(lines.decode(errors="replace"))

@@ -61,7 +61,7 @@ class AttemptOutput:
 
     Attributes:
         head: its beginning; all of it if nothing was left out.
-        tail: its end behind the gap.
+        tail: its end, after the gap.
         left_out: how many bytes lie in the gap.
         written: how many bytes it has printed.
         progress: its latest progress; None if it has reported none.
@@ -77,7 +77,7 @@ class AttemptOutput:
 
     @property
     def gap(self) -> str:
-        """Return the line that stands for what was left out; empty if nothing was."""
+        """Return the line in place of what was left out; empty if nothing was."""
         return gap_of(self.left_out) if self.left_out else ""
 
     @property
@@ -118,7 +118,7 @@ def readable(text: str) -> str:
 
 
 def gap_of(left_out: int) -> str:
-    """Return the line that stands for so many bytes that were left out."""
+    """Return the line in place of this many bytes that were left out."""
     return gettext("… %s left out …") % size(left_out)
 
 

@@ -47,7 +47,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """The time until the last run of a moment starts, in a queue with so many slots."""
+    """The time until the last run of a moment starts, in a queue, and the number of its slots."""
 
     queue: str
     slots: int

@@ -3,7 +3,7 @@
 No table stores how many runs were queued at a moment. It follows from the runs themselves: a run
 was queued from the moment it was ready until it started. Runs that are still queued have entries
 in a small table, so they are counted exactly. The others are those of the ledger that were planned
-in the last two hours. Their keys are a range, of which evenly spaced ones are read, so that a busy
+in the last two hours. Their keys are a range, and evenly spaced ones are read, so that a busy
 site costs no more than a quiet one. A run that was planned earlier and has started since is not
 counted.
 """

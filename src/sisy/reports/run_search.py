@@ -107,7 +107,7 @@ def find(
 def find_all(
     using: str, search: RunSearch, *, before: int | None = None, most: int = MAX_LOOKED_AT
 ) -> Iterator[Walked]:
-    """Yield the parts of an answer, until all runs were looked at or so many were found.
+    """Yield the parts of an answer, until all runs were searched or ``most`` were found.
 
     Args:
         before: the ``next_before`` of an earlier answer, to continue it.

@@ -7,7 +7,7 @@ from typing import Any
 
 from sisy.runtime.escaping import escaped
 
-# What Excel, LibreOffice and Google Sheets read as the start of a formula, also as full-width
+# What Excel, LibreOffice and Google Sheets read as the start of a formula, even as full-width
 # characters and after spaces.
 FORMULA = re.compile(r"\s*[=+\-@|%\uff1d\uff0b\uff0d\uff20]")
 

@@ -62,7 +62,7 @@ def with_group(tasks: QuerySet[Any], by: str) -> QuerySet[Any]:
 def groups_of(
     using: str, matching: QuerySet[Any], shown: Sequence[Any], *, is_first_page: bool
 ) -> list[TaskGroup]:
-    """Return the groups of a page of tasks, and those behind it, which have no tasks on it.
+    """Return the groups of a page of tasks, and later groups, which have no tasks on it.
 
     Args:
         matching: all tasks of the list, with their keys.

@@ -59,7 +59,7 @@ class TaskPage:
     """A page of the list.
 
     Attributes:
-        groups: its groups, and those behind it; empty if the list is not grouped.
+        groups: its groups, and later groups; empty if the list is not grouped.
         next: the ``after`` of the next page; empty if this is the last one.
     """
 

@@ -27,7 +27,7 @@ MAX_SECONDS = 0.2
 BATCH = 500  # runs of one statement; the time is read between two statements
 
 Page = Callable[[int | None, int], list[int]]
-"""Returns the newest keys below a key, or of all keys for None: at most so many."""
+"""Returns the newest keys below a key, or of all keys for None: at most that many."""
 
 
 def newest_first(*pages: Page, before: int | None = None) -> Iterator[int]:
@@ -108,7 +108,7 @@ def walk(using: str, keys: Iterator[int], wanted: Q, *, most: int, least: int = 
 
 
 def _planned_at(using: str, key: int | None) -> datetime | None:
-    """Return when a run was planned; None for no run, or for one that was pruned meanwhile."""
+    """Return when a run was planned; None for no run, or for one that was just pruned."""
     if key is None:
         return None
     planned = Run.objects.using(using).filter(pk=key)

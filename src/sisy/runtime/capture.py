@@ -46,7 +46,7 @@ class CapturedStream:
 
 
 class _Capture:
-    """Counts who captures in this process, and changes the streams while anybody does."""
+    """Counts the callers that capture in this process, and replaces the streams for them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -103,7 +103,8 @@ class Flusher:
             while (first := self._noted.get()) is not None:
                 began = time.monotonic()
                 noted = self._with_others(first)
-                # A run that ends meanwhile has its output in its outcome, and needs no flush.
+                # A run that ends in the meantime has its output in its outcome, and needs no
+                # flush.
                 self._ending.wait(FLUSH_DELAY)
                 self.flush(noted)
                 self._ending.wait(max(0.0, self._interval - (time.monotonic() - began)))

@@ -21,8 +21,8 @@ class Report:
 
     Attributes:
         head: the beginning of the text.
-        tail: the end of the text behind ``head``.
-        written: how many bytes it has printed, also those that lie between head and tail.
+        tail: the end of the text after ``head``.
+        written: how many bytes it has printed, including those between head and tail.
         progress: its latest progress; None if it has reported none.
     """
 
@@ -190,7 +190,7 @@ class Transcript:
 
     @property
     def tail(self) -> str:
-        """The end of the text behind `head`; there is a gap if both are shorter than the text."""
+        """The end of the text after `head`; there is a gap if both are shorter than the text."""
         begin = 0
         while begin < len(self._tail) and _continues(self._tail[begin]):
             begin += 1

@@ -4,7 +4,7 @@ _is_served = False
 
 
 def note_served() -> None:
-    """Note that an application with the WebSocket was made in this process."""
+    """Record that an application with the WebSocket was made in this process."""
     global _is_served
     _is_served = True
 

@@ -138,7 +138,7 @@ def retry_until_success(
 
 
 def retry_delay(failures: int, longest: float = MAX_RETRY_DELAY) -> float:
-    """Return the seconds to wait after so many failures in a row: 0.2 s, doubled each time.
+    """Return the seconds to wait after this many failures in a row: 0.2 s, doubled each time.
 
     Args:
         longest: the limit of the delay.
@@ -234,11 +234,11 @@ class Renewal:
         return clock.steady() >= self._next
 
     def begin(self) -> None:
-        """Note that a renewal begins."""
+        """Record that a renewal begins."""
         self._began = clock.steady()
 
     def end(self) -> None:
-        """Note that the renewal has ended, which decides when the next one is due."""
+        """Record that the renewal has ended, which decides when the next one is due."""
         self._ended = clock.steady()
         self._next = self._ended + max(
             self._interval, (self._ended - self._began) / MAX_RENEWAL_SHARE

@@ -37,12 +37,12 @@ class ContainedSignal(InterceptingSignal):
     receiver leaves open. Only Ctrl-C is raised.
 
     Attributes:
-        of_batches: receivers of Sisy's own. `send` calls each of them once for all changes, with
+        of_batches: Sisy's own receivers. `send` calls each of them once for all changes, with
             a list of the arguments. They must use no database, and must not raise. For runs that
             are submitted together and differ only in their data, they may get one of them.
         counters: like ``of_batches``, but called in the thread that made the change, and for each
             change, even if other receivers are so slow that signals are dropped.
-        of_transactions: functions of Sisy's own. A transition calls them in its transaction, with
+        of_transactions: Sisy's own functions. A transition calls them in its transaction, with
             the alias of the database and the changed records, so that what they write is
             committed with the change.
     """
@@ -54,17 +54,17 @@ class ContainedSignal(InterceptingSignal):
         self.of_transactions: list[Callable[[str, list[Any]], None]] = []
 
     def connect_of_batches(self, receiver: Callable[[SignalArguments], None]) -> None:
-        """Connect a receiver of Sisy's own, once; see `of_batches`."""
+        """Connect one of Sisy's own receivers, once; see `of_batches`."""
         if receiver not in self.of_batches:
             self.of_batches.append(receiver)
 
     def connect_counter(self, receiver: Callable[[SignalArguments], None]) -> None:
-        """Connect a receiver of Sisy's own that counts changes, once; see `counters`."""
+        """Connect one of Sisy's own receivers that counts changes, once; see `counters`."""
         if receiver not in self.counters:
             self.counters.append(receiver)
 
     def connect_to_transactions(self, function: Callable[[str, list[Any]], None]) -> None:
-        """Connect a function of Sisy's own, once; see `of_transactions`."""
+        """Connect one of Sisy's own functions, once; see `of_transactions`."""
         if function not in self.of_transactions:
             self.of_transactions.append(function)
 
@@ -152,7 +152,7 @@ def send_on_commit(
 
 def is_heard(signal: ContainedSignal, sender: type) -> bool:
     """Return whether a signal has receivers."""
-    # It is quicker to see that there are no receivers than that none of them is for this sender.
+    # It is quicker to check whether there are any receivers than whether one is for this sender.
     heard_by_sisy = signal.of_batches or signal.counters
     return bool(heard_by_sisy or (signal.receivers and signal.has_listeners(sender)))
 

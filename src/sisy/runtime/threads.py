@@ -166,7 +166,7 @@ class DaemonThreads(Executor):
             return
         try:
             result = work()
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the future gets it
+        except BaseException as error:  # noqa: BLE001 - raised where the future is awaited
             self.release()
             future.set_exception(error)
         else:

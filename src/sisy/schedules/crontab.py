@@ -1,7 +1,7 @@
 """Write a schedule as the plain crontab that other software understands.
 
 Its five fields contain numbers, ranges, lists and ``*``. They mean the same to Sisy, to Debian's
-cron and to CronSim, with which Sentry reads them, also when clocks change by whole hours.
+cron and to CronSim, with which Sentry reads them, even when clocks change by whole hours.
 """
 
 import re

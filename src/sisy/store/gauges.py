@@ -146,7 +146,7 @@ def read_state(using: str, now: datetime, engines: Sequence[str]) -> list[Fact]:
 
 @lru_cache
 def _state(engines: int) -> Statement:
-    """Return `STATE` for so many engines."""
+    """Return `STATE` for this number of engines."""
     each = [FIRST_QUEUE.format(n=n) for n in range(engines)]
     return Statement(STATE.format(first_queues=" UNION ALL ".join(each)))
 

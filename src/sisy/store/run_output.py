@@ -44,7 +44,7 @@ OTHERS = [name for name in COLUMNS[2:] if name not in TEXTS]
 
 # PostgreSQL: one statement for all reports, whose values are one JSON text, as in `outcomes`. Most
 # reports are those of short runs that have printed a few lines, and need only the first four keys.
-# A text that did not change is not written anew, which matters for a head of 16 kB.
+# A text that did not change is not written again, which matters for a head of 16 kB.
 KEYS = "r bigint, a integer, p bigint, h text, t text, w bigint"
 KEYS_OF_PROGRESS = "done float8, total float8, message text, progressed_at timestamptz"
 UPDATE = f"""

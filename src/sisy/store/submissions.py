@@ -112,7 +112,7 @@ class PairInsertion:
 
     Args:
         task: an unsaved task. Those to insert equal it in all but the varying columns.
-        run: an unsaved run of it; likewise.
+        run: an unsaved run of it, for which the same is true.
     """
 
     def __init__(self, task: TaskRecord, run: RunRecord) -> None:

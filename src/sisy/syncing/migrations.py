@@ -80,7 +80,7 @@ class MigratedTask:
         self._tasks.create(**columns, **new.columns)
 
     def alter(self, said: Mapping[str, Any]) -> None:
-        """Change fields of the task; None stands for the default of a field."""
+        """Change fields of the task; None means the default of a field."""
         stored = self._this().values(*OWNER_FIELDS & self._columns).first()
         if stored is None:
             logger.warning("Task %s does not exist; the migration skips it", self._name)

@@ -50,7 +50,7 @@ class ClaimSession:
 
     Attributes:
         outlook: when the next run becomes ready.
-        doubts_marks: whether a ring came in vain since the low-water marks were renewed.
+        doubts_marks: whether a ring led to no run since the low-water marks were renewed.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class ClaimSession:
         firsts = self._marks.renew(self._queues, now)
         is_ready = any(first <= now for first in firsts)
         if is_ready:
-            # The first runs say nothing about those behind them.
+            # The first runs say nothing about those after them.
             self.outlook.note_ring()
         else:
             self.outlook.note_firsts(firsts, now)

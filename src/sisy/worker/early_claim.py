@@ -36,7 +36,7 @@ from sisy.worker.low_water import LowWaterMarks
 SHORTEST_LEAD = timedelta(milliseconds=10)
 CLAIMS_REMEMBERED = 100
 FEWEST_CLAIMS = 10
-# How often to look behind runs that have to wait for their moment.
+# How often to look past runs that have to wait for their moment.
 MAX_BATCHES = 5
 MAX_WAIT = 1.0  # seconds, much longer than a run is claimed before its moment
 
@@ -140,7 +140,7 @@ class StartTimers:
         give_back: called with a run whose moment is far away, because the clock was set back.
     """
 
-    # A timer only wakes. The reading of the database's clock decides whether the moment has come,
+    # A timer only wakes. The reading of the database's clock decides whether the run is ready,
     # by the earliest time that it can be: the reading took a while, and clocks drift.
 
     def __init__(

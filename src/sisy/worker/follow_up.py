@@ -33,7 +33,7 @@ def follow_up(using: str, stored: Ended[Run], now: datetime) -> None:
 
     What fails is logged. It is done after the task's next run, or by a heartbeat.
     """
-    # In transactions of its own. Whoever deletes a task locks the task before its runs. In the
+    # In transactions of its own. Code that deletes a task locks the task before its runs. In the
     # transaction that has locked the runs, this would be a deadlock.
     try:
         past_deadlocks(_note_targets, using, stored, now)

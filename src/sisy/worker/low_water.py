@@ -2,8 +2,7 @@
 
 A deleted entry stays in the index until no transaction can see it any more. While a backup or a
 report holds an old snapshot, they pile up, and a claim that began at the first one would read more
-of them each second. So it begins at a low-water mark, of which there is one for each queue and
-priority:
+of them each second. So it begins at a low-water mark. There is one for each queue and priority:
 
     entries   x x x x x x x x x . . . . . . .      x  deleted    .  queued
                               ^
@@ -118,7 +117,7 @@ class LowWaterMarks:
         return list(since.values())
 
     def advance(self, level: Level, locked: Sequence[Run], now: datetime) -> None:
-        """Move the mark of a level behind the runs that a claim has taken from it.
+        """Move the mark of a level past the runs that a claim has taken from it.
 
         Args:
             locked: the first ready runs of the level, in their order, as the claim has left them.

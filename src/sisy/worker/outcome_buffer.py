@@ -62,7 +62,7 @@ class OutcomeBuffer:
         Raises:
             DatabaseError: recording failed. The outcomes are kept; call again to retry.
         """
-        # Remove a batch only once it is stored. More outcomes may be added meanwhile.
+        # Remove a batch only once it is stored. More outcomes may be added in the meantime.
         while self._ended:
             ended = self._ended[:FLUSH_BATCH]
             await self._database.run(self._record_here, ended)

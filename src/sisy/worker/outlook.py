@@ -60,7 +60,7 @@ class Outlook:
         return self.has_unseen_ring and (is_long_ago or not has_won)
 
     def note_ring(self) -> None:
-        """Note that a run was queued, which may become ready later."""
+        """Record that a run was queued, which may become ready later."""
         self.has_unseen_ring = True
 
     def note_firsts(self, moments: Collection[datetime], now: datetime) -> None:
@@ -69,11 +69,11 @@ class Outlook:
         self._handled_until = now
 
     def note_claim(self, now: datetime) -> None:
-        """Note that the runs that were ready by ``now`` were claimed, or could not be."""
+        """Record that the runs that were ready by ``now`` were claimed, or could not be."""
         self._handled_until = now
 
     def note_early_claim(self, until: datetime) -> None:
-        """Note that the runs up to ``until`` were claimed early, or wait for their moment."""
+        """Record that the runs up to ``until`` were claimed early, or wait for their moment."""
         self._tried_until = until
 
     def is_ready(self, now: datetime) -> bool:

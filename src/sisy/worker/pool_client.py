@@ -60,14 +60,14 @@ class Readiness:
         return not self._problem
 
     def failed(self, problem: str) -> None:
-        """Note that the pool could not start a function."""
+        """Record that the pool could not start a function."""
         # One problem usually fails all runs in flight. Count it once.
         if self.is_ready:
             self._back_off(problem)
             self._loop.wake()
 
     def worked(self) -> None:
-        """Note that the pool started a function. The next failure then counts as the first."""
+        """Record that the pool started a function. The next failure then counts as the first."""
         self._failures = 0
 
     async def _step(self) -> float:

@@ -128,7 +128,7 @@ class InFlight:
             self.note_ready(run)
 
     def note_ready(self, run: Run) -> None:
-        """Note that the moment of a run has come."""
+        """Record that a run has become ready."""
         self._called_at[run.id, run.attempt] = time.monotonic()
 
     def drop(self, run: Run, outcome: Outcome | None = None) -> bool:

@@ -35,8 +35,8 @@ class Verdict(Enum):
 def record(using: str, ended: Ended[Run], now: datetime) -> None:
     """Store the outcomes of runs that are still their process's, in one transaction.
 
-    A run that was taken from its process meanwhile stays as it is. If the database rejects an
-    outcome, it is stored without its details, and the others are stored in full.
+    A run that was taken from its process in the meantime stays as it is. If the database rejects
+    an outcome, it is stored without its details, and the others are stored in full.
     """
 
     def record_each(error: Exception) -> Ended[Run]:

@@ -5,7 +5,7 @@ Its parts call each other in one direction, from the first of this list to the l
     Draining             ends the work when the worker stops
     Claiming             claims runs and passes them to the pool
     CancellationWatcher  asks running runs to stop
-    PoolClient           hears how the runs ended
+    PoolClient           learns how the runs ended
     OutcomeBuffer        records the outcomes
     InFlight, Lease      what the worker has claimed, and as which process
 

@@ -50,7 +50,7 @@ class Injections:
     def begin(
         self, cause: str, kind: Kind, subject: str, began: datetime, *, recurs: bool = False
     ) -> Injected:
-        """Note that a problem began."""
+        """Record that a problem began."""
         problem = Injected(cause=cause, kind=kind, subject=subject, began=began, recurs=recurs)
         self.all.append(problem)
         return problem

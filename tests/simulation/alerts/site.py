@@ -105,11 +105,11 @@ class Site:
         return task
 
     def begin(self, cause: str, kind: Kind, subject: str, **options: Any) -> Injected:
-        """Note that a problem begins now."""
+        """Record that a problem begins now."""
         return self.injections.begin(cause, kind, subject, self.world.now, **options)
 
     def end(self, problem: Injected) -> None:
-        """Note that a problem is over now."""
+        """Record that a problem is over now."""
         problem.ended = self.world.now
 
     def ends(self, label: str, state: RunState, times: int = 1) -> Callable[[], bool]:

@@ -15,7 +15,7 @@ MUTE_HOURS = (1, 8, 24, 168)
 
 
 def acknowledge(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
-    """Note that the user takes care of the alerts."""
+    """Record that the user handles the alerts."""
     count = _each(
         user, alerts, lambda one: one.acknowledge(str(user), formatting.now()), "Acknowledged."
     )

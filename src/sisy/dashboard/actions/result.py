@@ -18,7 +18,7 @@ class Result:
 
 
 def done(words: str, count: int) -> Result:
-    """Return a message of success; of a warning if ``count`` is 0."""
+    """Return a success message, or a warning if ``count`` is 0."""
     return Result(words, messages.SUCCESS if count else messages.WARNING)
 
 

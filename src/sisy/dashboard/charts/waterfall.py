@@ -1,4 +1,4 @@
-"""The attempts of a run below each other, on one axis of time."""
+"""The attempts of a run below each other, on one time axis."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

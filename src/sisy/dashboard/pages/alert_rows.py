@@ -30,6 +30,6 @@ def rows_of(page_request: PageRequest, groups: Iterable[AlertGroup], here: str) 
 def _looks(group: AlertGroup, now: datetime) -> str:
     """Return the classes of a group in the style sheet."""
     looks = "bad" if group.severity in (Severity.CRITICAL, Severity.ERROR) else "warn"
-    # A delay that will happen again is not a problem now, but nobody has dealt with it either.
+    # A delay that will happen again is not a problem now, but it was not handled either.
     is_handled = group.is_handled(now) and group.lead.again_at is None
     return f"{looks} handled" if is_handled else looks

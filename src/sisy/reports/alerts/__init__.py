@@ -1,7 +1,7 @@
 """The alerts: each problem in words, and the threshold above which it counts as a problem.
 
-`find_alerts` returns the list that the overview and ``sisy_status`` show: the alerts of which
-people are told (`recorded`), the delays of the last 24 hours (`recovered`), and the problems that
+`find_alerts` returns the list that the overview and ``sisy_status`` show: the alerts that people
+are notified of (`recorded`), the delays of the last 24 hours (`recovered`), and the problems that
 are found in each request. ``sisy_health`` calls the same functions with thresholds of its own
 (`health`). The alerts about the schedules and functions of stored tasks are too slow for pages
 that refresh, so ``manage.py check`` shows them instead (`definitions`).

@@ -53,7 +53,7 @@ class Alert:
     """The function that failed runs without a task call."""
     run: int | None = None
     record: AlertRecord | None = None
-    """The alert of which people are told, if there is one."""
+    """The alert that people are notified of, if there is one."""
     number: int = 1
     """The number of problems that the row represents."""
     full: str = ""

@@ -1,4 +1,4 @@
-"""Say which occurrences were missed, from when to when, and when no heartbeat was running."""
+"""Say which occurrences were missed, when they were due, and when no heartbeat was running."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

@@ -162,7 +162,7 @@ class AlertGroup:
         return min(muted) if muted and len(muted) == len(self.records) else None
 
     def is_handled(self, now: datetime) -> bool:
-        """Return whether people know all of it: it was acknowledged or muted, or is no problem."""
+        """Return whether it is handled: it is acknowledged, muted, or not a problem."""
         is_muted = len(self.records) == len(self.alerts) and self.muted_until(now) is not None
         return self.is_acknowledged or is_muted or self.severity == Severity.INFO
 
@@ -239,7 +239,7 @@ def _subject(alert: Alert) -> str:
 
 
 def in_words(groups: Sequence[AlertGroup], now: datetime) -> str:
-    """Return how many problems there are, and how many of them people know; empty if none."""
+    """Return how many problems there are, and how many are handled; empty if none."""
     # A deliberate act, such as pausing a queue, is listed but does not count as a problem.
     problems = [group for group in groups if group.severity != Severity.INFO]
     number = sum(group.number for group in problems)

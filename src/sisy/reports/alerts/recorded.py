@@ -1,4 +1,4 @@
-"""The alerts of which people are told, beside the problems that reports find in each request."""
+"""The alerts that people are notified of; each request finds further problems by itself."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime

@@ -1,7 +1,7 @@
 """The delays of the last 24 hours that are over, as their alerts recorded them.
 
-A pile of runs at midnight is gone in the morning, and so are its alerts. It will be back the next
-night, so people must see that it was there.
+A backlog at midnight is gone by the morning, and so are its alerts. It may return the next night,
+so people must see that it happened.
 """
 
 from collections import Counter, defaultdict
@@ -129,7 +129,7 @@ def past_delays(using: str, now: datetime) -> list[Delay]:
     tasks = {run.task_id for run in runs.values()}
     next_of = dict(Task.objects.using(using).filter(pk__in=tasks).values_list("pk", "next_run"))
     found = [_delay(*key, several, runs, next_of) for key, several in together.items()]
-    # A task that was late alone made no pile. Its page shows that it was late.
+    # A task that was late alone is not listed. Its page shows that it was late.
     delays = [each for each in found if each.waited]
     return sorted(delays, key=attrgetter("waited"), reverse=True)
 

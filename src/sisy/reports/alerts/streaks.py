@@ -1,4 +1,4 @@
-"""Say how the latest runs of failing tasks ended, so that a task that flaps is seen to flap.
+"""Say how the latest runs of failing tasks ended, so that flapping tasks are recognized.
 
 The text of a recorded alert is that of its opening: "The latest run failed". Since then, the task
 may have failed a hundred times, or may have recovered and failed again.

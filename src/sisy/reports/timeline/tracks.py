@@ -159,7 +159,7 @@ def timeline(
 
 
 def bars_of_each(number: int) -> int:
-    """Return how many runs of each of so many tasks are drawn one by one."""
+    """Return how many runs of each task are drawn one by one, given the number of tasks."""
     return max(MIN_OF_EACH, min(MAX_OF_EACH, MAX_BARS // max(1, number)))
 
 
