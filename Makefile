@@ -10,7 +10,7 @@ export UV_SYSTEM_CERTS = 1
 export UV_PYTHON_DOWNLOADS = never
 export PYTHONWARNINGS = default
 # Images for containers often forbid Python to keep what it has compiled. The tests start hundreds
-# of processes, and each of them would compile Django anew: that takes longer than all the rest.
+# of processes, and each of them would compile Django again: that takes longer than all the rest.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Tests that start processes mostly wait, for leases to end for example; the others compute. Mixed,

@@ -35,6 +35,19 @@ RETIRED = {
     r"\buses? up no\b": "does not use up",
     r"[Ss]omebody|[Nn]obody|[Ww]hoever": "who it is",
     r"in the order of time": "in chronological order",
+    r"all about (a|an|one|it)\b": "the details of",
+    r"([Pp]eople|[Yy]ou|[Nn]o one) (are|is) told\b|[Gg]et told|told of\b": "notified",
+    r"how far (it|a run|the run) is": "its progress",
+    r"\bat least so many|\bso many (runs|tasks|times)": "this many, that many",
+    r"\bleads? to (these|its|the (tasks|runs))\b": "links to",
+    r"stands? for any": "matches any",
+    r"which was done before|it was done before|take care of it|you take care": "handle",
+    r"\banew\b|\bin vain\b|[Aa]nybody|[Ee]verybody|\bno problem at\b": "plain English",
+    r",? also (if|when|after|between)\b": "even if, even after, including",
+    r"(changed|added|deleted|opened) meanwhile": "in the meantime",
+    r"[Pp]ress it\b": "click it",
+    r"is sent again\.|are sent again\.": "will be sent again",
+    r"(?<!to )[Ll]ook further back": "search further back",
 }
 
 
