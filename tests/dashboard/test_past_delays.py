@@ -45,6 +45,7 @@ def delayed(tasks, due=MIDNIGHT, kind=Kind.LATE, closed=NOON - 11 * HOUR, **colu
     known = {
         "queue": "default",
         "why": f"A run has been queued for 6 min, but should start within 5 min: {FULL}.",
+        "cause": FULL,
     }
     Alert.objects.bulk_create(
         Alert(
@@ -161,7 +162,7 @@ def test_a_delayed_queue_without_late_tasks_is_shown_too():
     [alert] = shown()
     assert alert.why == (
         "The queue 'default' was delayed for 7 min. Its oldest run was due at 2026-05-05 00:00:00 "
-        f"UTC. The alert said: {crowd}"
+        f"UTC. The alert said: {FULL}."
     )
     assert alert.again_at == MIDNIGHT + DAY
 

@@ -21,7 +21,12 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtur
 
 def opened(kind=Kind.FAILING, subject="task:5", **columns):
     """Return an open alert."""
-    known = {"label": "import", "why": "The latest run failed: KeyError.", "task_id": 5}
+    known = {
+        "label": "import",
+        "why": "The latest run failed: KeyError.",
+        "cause": "KeyError",
+        "task_id": 5,
+    }
     return Alert.objects.create(
         kind=kind,
         subject=subject,
@@ -135,9 +140,9 @@ def test_the_most_severe_alerts_come_first_and_only_some_are_listed():
 
 
 def late_alerts(number, queue="default", cause="all 4 worker slots are in use", fix=""):
-    why = f"A run has been queued for 6 min: {cause}."
+    known = {"queue": queue, "why": f"A run is late: {cause}.", "cause": cause, "fix": fix}
     for n in range(number):
-        opened(Kind.LATE, f"task:{queue}-{n}", task_id=100 + n, queue=queue, why=why, fix=fix)
+        opened(Kind.LATE, f"task:{queue}-{n}", task_id=100 + n, **known)
 
 
 def test_many_late_tasks_hide_no_other_problem():
@@ -162,7 +167,14 @@ def test_the_command_for_one_task_is_no_advice_for_several():
     late_alerts(1, fix="Cancel run 5.")
     [group] = grouped(find_alerts("default", NOON))
     assert group.fix == "Cancel run 5."
-    opened(Kind.LATE, "task:x", queue="default", why=group.lead.why, fix="Cancel run 6.")
+    opened(
+        Kind.LATE,
+        "task:x",
+        queue="default",
+        why=group.lead.why,
+        cause=group.lead.cause,
+        fix="Cancel run 6.",
+    )
     [group] = grouped(find_alerts("default", NOON))
     assert "Cancel" not in group.fix
 
@@ -244,7 +256,8 @@ def rows_in(page):
 def test_a_handled_alert_keeps_its_place_and_the_page_returns_to_it(verb):
     up()
     for number in range(3):
-        opened(subject=f"task:{number}", label=f"task {number}", why=f"{'abc'[number]} failed.")
+        why = f"{'abc'[number]} failed."
+        opened(subject=f"task:{number}", label=f"task {number}", why=why, cause="")
     browser = browser_of_superuser()
     before = rows_in(browser.get("/sisy/?parts=alerts").content.decode())
     first = Alert.objects.latest("pk")

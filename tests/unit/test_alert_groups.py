@@ -7,7 +7,7 @@ from sisy.reports.alerts import Alert, Kind, Severity
 from sisy.reports.alerts.grouping import grouped, in_words
 from tests.support.moments import HOUR, MINUTE, NOON
 
-MISSED = "%d occurrences were missed: No heartbeat planned the task in time."
+NOT_PLANNED = "No heartbeat planned the task in time."
 
 
 def alert(kind, why="", severity=Severity.ERROR, **columns):
@@ -25,11 +25,18 @@ def whats(groups):
 
 def test_occurrences_that_an_outage_missed_are_one_problem():
     alerts = [
-        alert(Kind.MISSED, MISSED % n, what=f"task {n}", task=n, since=NOON - n * MINUTE)
+        alert(
+            Kind.MISSED,
+            f"{n} occurrences were missed: {NOT_PLANNED}",
+            cause=NOT_PLANNED,
+            what=f"task {n}",
+            task=n,
+            since=NOON - n * MINUTE,
+        )
         for n in range(1, 8)
     ]
     [group] = grouped(alerts)
-    assert (group.what, group.why) == ("7 tasks", "No heartbeat planned the task in time.")
+    assert (group.what, group.why) == ("7 tasks", NOT_PLANNED)
     assert group.since == NOON - 7 * MINUTE
     assert group.affects == "task 1, task 2, task 3 and 4 more"
     assert in_words([group], NOON) == "1 problem"
@@ -37,7 +44,7 @@ def test_occurrences_that_an_outage_missed_are_one_problem():
 
 def test_tasks_with_different_errors_are_different_problems():
     alerts = [
-        alert(Kind.FAILING, f"The latest run failed: {error}.", what=error, task=n)
+        alert(Kind.FAILING, f"The latest run failed: {error}.", cause=error, what=error, task=n)
         for n, error in enumerate(("KeyError", "OSError", "KeyError"))
     ]
     assert whats(grouped(alerts)) == [
@@ -72,7 +79,10 @@ def test_the_order_of_alerts_stays():
 
 
 def test_the_key_of_a_group_stays_when_only_its_numbers_change():
-    first, later = (alert(Kind.MISSED, MISSED % n, what="a", task=1) for n in (2, 3))
+    first, later = (
+        alert(Kind.MISSED, f"{n} occurrences were missed: {NOT_PLANNED}", what="a", task=1)
+        for n in (2, 3)
+    )
     assert grouped([first])[0].key == grouped([later])[0].key
 
 
@@ -100,7 +110,7 @@ def test_only_a_single_failed_run_can_be_retried_from_the_list():
     [group] = grouped([one])
     [several] = grouped([one, recorded()])
     assert (group.is_retryable, several.is_retryable) == (True, False)
-    assert not grouped([alert(Kind.MISSED, MISSED % 2, task=1, run=3)])[0].is_retryable
+    assert not grouped([alert(Kind.MISSED, task=1, run=3)])[0].is_retryable
 
 
 @pytest.mark.parametrize(
@@ -116,7 +126,16 @@ def test_only_a_single_failed_run_can_be_retried_from_the_list():
 def test_the_advice_is_about_one_or_several(kind, number, advice):
     since, until = NOON - HOUR, NOON if kind == Kind.MISSED else None
     alerts = [
-        alert(kind, "Failed: KeyError.", what=f"{n}", task=n, run=n, since=since, until=until)
+        alert(
+            kind,
+            "Failed: KeyError.",
+            cause="KeyError",
+            what=f"{n}",
+            task=n,
+            run=n,
+            since=since,
+            until=until,
+        )
         for n in range(number)
     ]
     [group] = grouped(alerts)
@@ -124,8 +143,10 @@ def test_the_advice_is_about_one_or_several(kind, number, advice):
 
 
 def test_a_single_missed_occurrence_is_retried_and_not_backfilled():
-    [group] = grouped([alert(Kind.MISSED, MISSED, task=5, run=7, since=NOON, until=NOON)])
+    [group] = grouped([alert(Kind.MISSED, NOT_PLANNED, task=5, run=7, since=NOON, until=NOON)])
     assert group.fix == "Retry the run if the occurrence must still run."
     assert group.is_retryable
-    [group] = grouped([alert(Kind.MISSED, MISSED, task=5, run=7, since=NOON, until=NOON + HOUR)])
+    [group] = grouped(
+        [alert(Kind.MISSED, NOT_PLANNED, task=5, run=7, since=NOON, until=NOON + HOUR)]
+    )
     assert not group.is_retryable

@@ -15,7 +15,7 @@ from sisy import conf
 from sisy.alerting.capacity import Fleet, running
 from sisy.alerting.crowds import Crowd, advice_for, crowd_in_words, others_in
 from sisy.alerting.opening import Closing, open_subjects
-from sisy.alerting.problem import Problem, Watch, of_queue
+from sisy.alerting.problem import Problem, Watch, of_queue, with_cause
 from sisy.models import Alert, Queue, QueuedRun, RunningRun
 from sisy.records.problems import Kind
 from sisy.runtime.durations import rounded_text
@@ -157,7 +157,8 @@ def _waits(oldest: _Oldest, fleet: Fleet, others: int, now: datetime) -> Problem
         subject=of_queue(queue),
         queue=queue,
         since=oldest.ready_at,
-        why=f"{words}{crowd}: {cause}." if cause else f"{words}.",
+        why=with_cause(f"{words}{crowd}" if cause else words, cause),
+        cause=cause,
         fix=advice_for(others),
         run=oldest.run,
         evidence=oldest.run,

@@ -21,7 +21,7 @@ from sisy import conf
 from sisy.alerting.flapping import LATEST, failures_in, flaps, in_a_row, in_words, is_reason
 from sisy.alerting.heartbeat_gaps import Gap, gap_that_explains, gaps_since
 from sisy.alerting.opening import Closing, open_alerts
-from sisy.alerting.problem import Problem, of_call, of_task
+from sisy.alerting.problem import Problem, of_call, of_task, with_cause
 from sisy.models import Alert, Run, RunState, Task
 from sisy.records.problems import Kind
 from sisy.records.small_tables import TroubledRun
@@ -126,7 +126,7 @@ def _streak(latest: Sequence[Ended]) -> list[Ended]:
 def _failures(
     run: Run, latest: Sequence[Ended], limit: int, now: datetime, *, is_missing: bool = False
 ) -> tuple[str, Sequence[Ended]] | None:
-    """Return why an alert opens, and the failures that show it; None if none opens.
+    """Return what an alert says, and the failures that show it; None if none opens.
 
     Args:
         run: the newest of the runs that failed.
@@ -134,13 +134,13 @@ def _failures(
     """
     streak = _streak(latest)
     if not is_missing and flaps(latest, now, limit):
-        return _with_cause(run, in_words(latest)), failures_in(latest)
-    return (_why(run, len(streak)), streak) if is_missing or is_reason(streak, limit) else None
+        return in_words(latest), failures_in(latest)
+    return (_words(run, len(streak)), streak) if is_missing or is_reason(streak, limit) else None
 
 
 def _failing(
     run: Run,
-    why: str,
+    words: str,
     failures: Sequence[Ended],
     *,
     task: int | None = None,
@@ -148,12 +148,14 @@ def _failing(
 ) -> Problem:
     kind = Kind.LOST if run.state == RunState.LOST else Kind.FAILING
     since = failures[-1].finished_at
+    cause = _cause_of(run)
     return Problem(
         kind=Kind.BROKEN if is_missing else kind,
         subject=of_call(run.target_path) if task is None else of_task(task),
         label=run.label,
         since=since or run.finished_at or run.planned_at,
-        why=why,
+        why=with_cause(words, cause),
+        cause=cause,
         fix=_fix(run, is_missing=is_missing),
         task=task,
         run=run.pk,
@@ -162,20 +164,19 @@ def _failing(
     )
 
 
-def _why(run: Run, number: int) -> str:
+def _words(run: Run, number: int) -> str:
     words = ngettext("The latest run failed", "The last %d runs failed", number)
     words = words % number if "%d" in words else words
     if run.state == RunState.LOST and number == 1:
         words = gettext("The latest run was lost")
-    return _with_cause(run, words)
+    return words
 
 
-def _with_cause(run: Run, words: str) -> str:
-    # The text of an error may contain anything that its function knew, so only its class is told.
-    cause = run.error_class.rpartition(".")[2]
+def _cause_of(run: Run) -> str:
     if run.state in (RunState.TIMED_OUT, RunState.LOST):
-        cause = run.reason.rstrip(".")
-    return f"{words}: {cause}." if cause else f"{words}."
+        return run.reason.rstrip(".")
+    # The text of an error may contain anything that its function knew, so only its class is told.
+    return run.error_class.rpartition(".")[2]
 
 
 def _fix(run: Run, *, is_missing: bool) -> str:
@@ -198,12 +199,14 @@ def _missed(using: str, missed: Mapping[int, Sequence[Run]], now: datetime) -> I
         newest, began = runs[0], _began(runs)
         number = sum(run.count for run in runs)
         words = ngettext("%d occurrence was missed", "%d occurrences were missed", number)
+        cause = _reason_of_missed(newest, gaps)
         yield Problem(
             kind=Kind.MISSED,
             subject=of_task(pk),
             label=newest.label,
             since=began,
-            why=_why_missed(f"{words % number}: {newest.reason}", newest, gaps),
+            why=f"{words % number}: {cause}",
+            cause=cause,
             fix=_fix_missed(pk, newest, number),
             task=pk,
             run=newest.pk,
@@ -233,10 +236,10 @@ def _span(runs: Sequence[Run]) -> timedelta:
     return span
 
 
-def _why_missed(words: str, newest: Run, gaps: Sequence[Gap]) -> str:
-    first = newest.due_at or newest.planned_at
+def _reason_of_missed(newest: Run, gaps: Sequence[Gap]) -> str:
+    reason, first = newest.reason, newest.due_at or newest.planned_at
     gap = gap_that_explains(gaps, first, newest.due_until or first)
-    return gap.in_place_of_reason(words, timezone.get_default_timezone()) if gap else words
+    return gap.in_place_of_reason(reason, timezone.get_default_timezone()) if gap else reason
 
 
 def over_of_tasks(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closing]:

@@ -4,8 +4,7 @@ Only tasks with ``start_within`` are judged. If few tasks have it, their queued 
 by task. Otherwise, the first runs of each queue are.
 
 What keeps the runs is found for all of them together, in a few statements: if many runs are late,
-most have the same cause. The text of an alert ends with its cause: see
-`sisy.alerting.problem.cause_in`.
+most have the same cause, with which the texts of their alerts end.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -21,7 +20,7 @@ from sisy.alerting.capacity import Fleet
 from sisy.alerting.crowds import Crowd, advice_for, crowd_in_words, others_in
 from sisy.alerting.opening import Closing, open_subjects
 from sisy.alerting.overruns import Found, by_key, limits_of, oldest
-from sisy.alerting.problem import Problem, Watch, of_task
+from sisy.alerting.problem import Problem, Watch, of_task, with_cause
 from sisy.models import Alert, Overlap, QueuedRun, Run, RunningRun, Task
 from sisy.records.problems import Kind
 from sisy.runtime.durations import duration_text, rounded_text
@@ -52,12 +51,13 @@ def judge_late(watch: Watch) -> Iterator[Problem]:
     for pk, run in late.items():
         _, since, limit = found[pk]
         named = {"time": rounded_text(now - since), "most": duration_text(limit)}
-        more, fix = obstacles.of_run(pk, run)
+        crowd, cause, fix = obstacles.of_run(pk, run)
         yield Problem(
             kind=Kind.LATE,
             subject=of_task(pk),
             since=since + limit,
-            why=f"{words % named}{more}.",
+            why=with_cause(f"{words % named}{crowd}", cause),
+            cause=cause,
             fix=fix or gettext("Find out why with 'manage.py sisy_tasks why %d'.") % pk,
             label=run.label,
             queue=run.queue,
@@ -127,22 +127,25 @@ class _Obstacles:
         crowds = [_crowd_of(run) for run in runs.values() if fleet.fullness(run.queue)]
         return cls(fleet=fleet, blockers=_blockers(using, runs), others=others_in(using, crowds))
 
-    def of_run(self, task: int, run: Run) -> tuple[str, str]:
-        """Return what keeps a run, to continue a sentence, and the fix; both empty if unknown."""
+    def of_run(self, task: int, run: Run) -> tuple[str, str, str]:
+        """Return how many wait with a run, to continue a sentence, what keeps it, and the fix.
+
+        All are empty if that is unknown.
+        """
         queue = run.queue
         if run.engine and queue not in self.fleet.paused:
-            return "", ""
+            return "", "", ""
         if hindrance := self.fleet.hindrance(queue, timezone.get_default_timezone()):
-            return f": {hindrance}", self.fleet.remedy(queue)
+            return "", hindrance, self.fleet.remedy(queue)
         if blocker := self.blockers.get(task):
             # Without its number: each task waits for another run, and the cause is the same.
             cause = gettext("an earlier run of the same task is still running")
-            return f": {cause}", words_if_it_hangs(blocker)
+            return "", cause, words_if_it_hangs(blocker)
         if fullness := self.fleet.fullness(queue):
             others = self.others.get(_crowd_of(run), 0)
             crowd = f". {crowd_in_words(others)}" if others else ""
-            return f"{crowd}: {fullness}", advice_for(others)
-        return "", ""
+            return crowd, fullness, advice_for(others)
+        return "", "", ""
 
 
 def _crowd_of(run: Run) -> Crowd:

@@ -19,6 +19,7 @@ class Notice:
         since: when the problem began.
         ended_at: when it was over; None while it lasts.
         why: one or more sentences.
+        cause: what all alerts with the same cause say; empty if that is all of ``why``.
         fix: what to do about it; empty if ``why`` says so.
         note: the note of the task, as Markdown; empty if it has none, or the problem is over.
         task: the key of the task.
@@ -35,6 +36,7 @@ class Notice:
     what: str = ""
     severity: str = ""
     ended_at: datetime | None = None
+    cause: str = ""
     fix: str = ""
     note: str = ""
     queue: str = ""

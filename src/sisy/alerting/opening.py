@@ -128,6 +128,7 @@ def _alert_of(problem: Problem, before: Alert | None, now: datetime) -> Alert:
         queue=problem.queue,
         label=problem.label,
         why=problem.why,
+        cause=problem.cause,
         fix=problem.fix,
         evidence=problem.evidence,
         since=min(problem.since, now),
@@ -168,6 +169,7 @@ def _reopen(using: str, again: Mapping[int, Problem], now: datetime) -> list[int
     shown_by = [again[pk] for pk in pks]
     news: dict[str, list[Any]] = {
         "why": [problem.why for problem in shown_by],
+        "cause": [problem.cause for problem in shown_by],
         "fix": [problem.fix for problem in shown_by],
         "run_id": [problem.run for problem in shown_by],
         "evidence": [problem.evidence for problem in shown_by],

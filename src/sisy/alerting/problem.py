@@ -34,9 +34,14 @@ def open_key(kind: str, subject: str) -> str:
     return f"{kind}:{subject}"
 
 
-def cause_in(why: str) -> str:
-    """Return the part of the text of an alert that is the same for all alerts with its cause."""
-    return why.partition(": ")[2] or why
+def with_cause(words: str, cause: str) -> str:
+    """Return a sentence that ends with the cause, if it is known."""
+    return f"{words}: {cause}." if cause else f"{words}."
+
+
+def as_sentence(cause: str) -> str:
+    """Return a cause with a full stop at its end."""
+    return f"{cause.rstrip('.')}."
 
 
 def without_numbers(text: str) -> str:
@@ -51,6 +56,8 @@ class Problem:
     Attributes:
         subject: what it is about. There is at most one open alert for each kind and subject.
         since: when it began.
+        cause: what the texts of all problems with the same cause have in common; empty if that is
+            all of ``why``.
         evidence: the key of the run, or another number, that shows it. An alert that a person has
             closed is opened again only for other evidence.
     """
@@ -59,6 +66,7 @@ class Problem:
     subject: str
     since: datetime
     why: str
+    cause: str = ""
     fix: str = ""
     label: str = ""
     queue: str = ""

@@ -152,6 +152,7 @@ def notice_of(alert: Alert, note: str = "") -> Notice:
         since=alert.since,
         ended_at=alert.closed_at,
         why=why,
+        cause=alert.cause,
         fix=alert.fix if alert.is_open else "",
         note=note,
         queue=alert.queue,

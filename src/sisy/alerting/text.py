@@ -14,7 +14,7 @@ from django.utils.translation import gettext, ngettext
 
 from sisy.alerting.links import link_of
 from sisy.alerting.notice import Notice, notices_in
-from sisy.alerting.problem import cause_in, without_numbers
+from sisy.alerting.problem import as_sentence, without_numbers
 from sisy.models.outbox import OutboxMessage
 from sisy.records.choices import Event
 from sisy.records.problems import Kind
@@ -109,7 +109,7 @@ def _common_causes(notices: Sequence[Notice]) -> list[str]:
     causes: dict[tuple[str, str, str], list[Notice]] = defaultdict(list)
     for notice in notices:
         if notice.ended_at is None and notice.count == 1:
-            cause = cause_in(notice.why)
+            cause = notice.cause or notice.why
             queue = notice.queue if notice.kind == Kind.LATE else ""
             causes[notice.kind, queue, without_numbers(cause)].append(notice)
     several = sorted(causes.values(), key=len, reverse=True)[:MAX_CAUSES]
@@ -118,7 +118,7 @@ def _common_causes(notices: Sequence[Notice]) -> list[str]:
         % {
             "number": len(alike),
             "problem": escaped(alike[0].problem),
-            "cause": escaped(cause_in(alike[0].why)),
+            "cause": escaped(as_sentence(alike[0].cause or alike[0].why)),
         }
         for alike in several
         if len(alike) > 1

@@ -134,6 +134,14 @@ class Alert(models.Model):
     queue = models.CharField(_("queue"), max_length=60, blank=True)
     label = ReasonField(_("label"), max_length=255, blank=True)
     why = ReasonField(_("why"), max_length=1000)
+    cause = ReasonField(
+        _("cause"),
+        max_length=500,
+        default="",
+        db_default="",
+        blank=True,
+        help_text=_("What all alerts with the same cause say. Empty if that is the whole text."),
+    )
     fix = ReasonField(_("fix"), max_length=500, blank=True)
     evidence = models.BigIntegerField(
         _("evidence"),

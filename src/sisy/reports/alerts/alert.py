@@ -35,6 +35,8 @@ class Alert:
     kind: Kind
     severity: Severity
     why: str
+    cause: str = ""
+    """What all alerts with the same cause say; empty if that is all of ``why``."""
     what: str = ""
     """The label of the task; empty if it is about the site or a queue."""
     fix: str = ""

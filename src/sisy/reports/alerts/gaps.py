@@ -41,7 +41,8 @@ def newest_gap(using: str, task: int) -> Run | None:
 
 def _with_gap(alert: Alert, row: Run, gaps: Sequence[Gap]) -> Alert:
     since = row.due_at or alert.since
-    until, why = row.due_until or since, alert.why
+    until, why, cause = row.due_until or since, alert.why, alert.cause
     if since and until and (gap := gap_that_explains(gaps, since, until)):
-        why = gap.in_place_of_reason(why, timezone.get_current_timezone())
-    return replace(alert, since=since, until=until, why=why)
+        zone = timezone.get_current_timezone()
+        why, cause = gap.in_place_of_reason(why, zone), gap.in_place_of_reason(cause, zone)
+    return replace(alert, since=since, until=until, why=why, cause=cause)

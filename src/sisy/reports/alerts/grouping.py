@@ -17,7 +17,7 @@ from datetime import datetime
 from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext, ngettext_lazy
 
-from sisy.alerting.problem import cause_in, without_numbers
+from sisy.alerting.problem import as_sentence, without_numbers
 from sisy.models import Alert as AlertRecord
 from sisy.reports.alerts.alert import Alert, Kind, Severity
 
@@ -112,7 +112,7 @@ class AlertGroup:
         """The text of the alert, or what the texts of all have in common."""
         if len(self.same) == 1 or self.lead.is_about_site:
             return self.lead.full or self.lead.why
-        cause = cause_in(self.lead.why)
+        cause = as_sentence(self.lead.cause or self.lead.why)
         # A clause becomes a sentence here. Other causes may be the names of errors.
         return capfirst(cause) if self.lead.kind == Kind.LATE else cause
 
@@ -207,8 +207,7 @@ def _is_consequence(alert: Alert, cause: Alert) -> bool:
 
 
 def _gives_same_reason(cause: Alert, alert: Alert) -> bool:
-    reason = without_numbers(cause_in(alert.why)).rstrip(".")
-    return reason in without_numbers(cause.why)
+    return bool(alert.cause) and without_numbers(alert.cause) == without_numbers(cause.cause)
 
 
 def _key(alert: Alert) -> str:
@@ -223,7 +222,7 @@ def _key(alert: Alert) -> str:
     elif alert.task is None and not alert.path:
         about = f"{','.join(alert.queues)} {alert.why}"
     else:
-        about = cause_in(alert.why)
+        about = alert.cause or alert.why
     # Tasks are late for what hinders their queue; they fail by the same error in any queue.
     where = ",".join(alert.queues) if alert.kind == Kind.LATE else ""
     cause = f"{where} {without_numbers(about)}"

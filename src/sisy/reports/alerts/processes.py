@@ -98,14 +98,18 @@ def queued_alerts(
         number=Count("run_id"), oldest=Min("ready_at")
     )
     rows, more = first_of(by_queue.order_by("engine", "queue"))
+    zone = timezone.get_current_timezone()
     for row in rows:
+        queue = row["queue"]
+        cause = "" if row["engine"] else fleet.hindrance(queue, zone) or fleet.fullness(queue)
         yield Alert(
             kind=Kind.QUEUED,
             severity=Severity.WARNING,
-            why=_in_words(row["number"], row["engine"], row["queue"], fleet),
+            why=_in_words(row["number"], row["engine"], queue, cause),
+            cause=cause,
             since=row["oldest"],
             threshold=thresholds.queued,
-            queues=(row["queue"],),
+            queues=(queue,),
         )
     if more:
         words = (
@@ -135,7 +139,7 @@ def needing_worker(using: str, fleet: Fleet) -> QuerySet[QueuedRun]:
     return queued.filter(~Exists(others))
 
 
-def _in_words(number: int, engine: str, queue: str, fleet: Fleet) -> str:
+def _in_words(number: int, engine: str, queue: str, cause: str) -> str:
     if engine:
         words = ngettext(
             "Engine '%(engine)s': %(number)d run has not started.",
@@ -143,13 +147,11 @@ def _in_words(number: int, engine: str, queue: str, fleet: Fleet) -> str:
             number,
         )
         return words % {"engine": engine, "number": number}
-    zone = timezone.get_current_timezone()
     words = ngettext(
         "Queue '%(queue)s': %(number)d run is queued",
         "Queue '%(queue)s': %(number)d runs are queued",
         number,
     ) % {"queue": queue, "number": number}
-    cause = fleet.hindrance(queue, zone) or fleet.fullness(queue)
     return (
         gettext("%(runs)s, because %(cause)s.") % {"runs": words, "cause": cause}
         if cause

@@ -83,6 +83,7 @@ def _of_record(record: AlertRecord) -> Alert:
         severity=record.severity,
         what="" if record.is_about_queue else record.name,
         why=record.why,
+        cause=record.cause,
         fix=record.fix,
         since=record.since,
         queues=(record.queue,) if record.queue else (),

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
+from sisy.alerting.problem import as_sentence
 from sisy.models import Alert as AlertRecord
 from sisy.models import Run, Task
 from sisy.reports.alerts.alert import Alert, Kind, Severity
@@ -56,7 +57,7 @@ class _Closed(NamedTuple):
     kind: str
     queue: str
     run_id: int
-    why: str
+    cause: str
     since: datetime
     closed_at: datetime
 
@@ -114,7 +115,7 @@ def past_delays(using: str, now: datetime) -> list[Delay]:
     # What a person has closed may last.
     closed = AlertRecord.objects.using(using).filter(closed_at__gte=now - DAY, closed_by="")
     # Without a condition for the kind, so that the index of this order bounds what is read.
-    columns = ("kind", "queue", "run_id", "why", "since", "closed_at")
+    columns = ("kind", "queue", "run_id", "cause", "since", "closed_at")
     newest = closed.order_by("-closed_at").values_list(*columns)[:MAX_CLOSED_READ]
     alerts = [alert for alert in starmap(_Closed, newest) if alert.kind in KINDS]
     if not alerts:
@@ -168,7 +169,7 @@ def _delay(
         due=due,
         number=len(late),
         waited=max(waited or lasted, default=NO_TIME),
-        cause=_most_common(_cause_of(alert.kind, alert.why) for alert in shown) or "",
+        cause=_most_common(alert.cause for alert in shown) or "",
         is_due_again=bool(again),
         again_at=_most_common(again),
     )
@@ -185,7 +186,7 @@ def in_words(delay: Delay) -> str:
             "%(number)d runs due at %(due)s waited up to %(waited)s to start.",
             delay.number,
         )
-    cause = gettext(" The alert said: %s") % delay.cause if delay.cause else ""
+    cause = gettext(" The alert said: %s") % as_sentence(delay.cause) if delay.cause else ""
     named = {
         "number": delay.number,
         "queue": delay.queue,
@@ -211,12 +212,6 @@ def _fix(using: str, delay: Delay) -> str:
     )
     again = in_zone(delay.again_at, timezone.get_current_timezone())
     return words % {"number": number, "again": again}
-
-
-def _cause_of(kind: str, why: str) -> str:
-    """Return the cause that an alert named; that of a queue begins with how many runs it had."""
-    _, _, details = why.partition(". ")
-    return details if kind == Kind.QUEUED and details else why.partition(": ")[2]
 
 
 def _most_common(values: Iterable[T]) -> T | None:

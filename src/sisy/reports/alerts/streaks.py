@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 
 from sisy.alerting.failures import retry_in_words
 from sisy.alerting.flapping import LATEST, failures_in, flaps, in_words
+from sisy.alerting.problem import with_cause
 from sisy.models import Run
 from sisy.reports.alerts.alert import Alert, Kind, Severity
 from sisy.store.judging import Ended, latest_ended
@@ -85,13 +86,12 @@ def _seen_again(
 def _told_again(alert: Alert, words: str, newest: int, reasons: Mapping[int, str]) -> Alert:
     """Return the alert with other words, about the newest failed run.
 
-    The cause is the one that its text names, if it names one.
+    The cause stays the same.
     """
-    cause = alert.why.partition(": ")[2].partition(". ")[0].rstrip(".")
     reason = reasons.get(newest, "").rstrip(".")
     return replace(
         alert,
-        why=f"{words}: {cause}." if cause else f"{words}.",
+        why=with_cause(words, alert.cause),
         full=f"{words}: {reason}." if reason else "",
         fix=retry_in_words(newest),
         run=newest,

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext, ngettext
 
+from sisy.alerting.problem import with_cause
 from sisy.models import RunState, Task, TaskState
 from sisy.reports import disclosure
 from sisy.reports.alerts.alert import Alert, Kind, Severity, Thresholds
@@ -36,7 +37,8 @@ def failed_alerts(using: str, now: datetime, *, in_full: bool) -> Iterator[Alert
     groups, more = failing(using, now)
     for group in groups:
         severity = Severity.INFO if group.has_recovered else Severity.ERROR
-        yield _of_group(group, Kind.FAILED, severity, _failures(group, in_full))
+        cause = _cause_of(group, in_full)
+        yield _of_group(group, Kind.FAILED, severity, _failures(group, cause), cause)
     yield from _more(
         more,
         lambda n: ngettext(
@@ -50,7 +52,7 @@ def failed_alerts(using: str, now: datetime, *, in_full: bool) -> Iterator[Alert
     )
 
 
-def _failures(group: RecentTrouble, in_full: bool) -> str:
+def _failures(group: RecentTrouble, cause: str) -> str:
     named = {"number": group.number, "of": group.of}
     words = ngettext(
         "%(number)d of %(of)d runs in the last 24 hours failed",
@@ -69,12 +71,15 @@ def _failures(group: RecentTrouble, in_full: bool) -> str:
             "All %(of)d runs in the last 24 hours failed",
             group.of,
         )
-    reason = disclosure.reason_of(group.newest, in_full=in_full)
-    cause = class_of_error(group.newest) or reason.rstrip(".")
-    sentence = f"{words % named}: {cause}." if cause else f"{words % named}."
+    sentence = with_cause(words % named, cause)
     return (
         f"{sentence} {gettext('The latest run succeeded.')}" if group.has_recovered else sentence
     )
+
+
+def _cause_of(group: RecentTrouble, in_full: bool) -> str:
+    reason = disclosure.reason_of(group.newest, in_full=in_full)
+    return class_of_error(group.newest) or reason.rstrip(".")
 
 
 def late_alerts(using: str, now: datetime, thresholds: Thresholds) -> Iterator[Alert]:
@@ -105,8 +110,9 @@ def missed_alerts(using: str, now: datetime) -> Iterator[Alert]:
             "%d occurrences were missed in the last 24 hours",
             group.number,
         )
-        why = f"{words % group.number}: {group.newest.reason}"
-        yield _of_group(group, Kind.MISSED, Severity.WARNING, why)
+        cause = group.newest.reason
+        why = f"{words % group.number}: {cause}"
+        yield _of_group(group, Kind.MISSED, Severity.WARNING, why, cause)
     yield from _more(
         more,
         lambda n: ngettext(
@@ -120,13 +126,14 @@ def missed_alerts(using: str, now: datetime) -> Iterator[Alert]:
     )
 
 
-def _of_group(group: RecentTrouble, kind: Kind, severity: Severity, why: str) -> Alert:
+def _of_group(group: RecentTrouble, kind: Kind, severity: Severity, why: str, cause: str) -> Alert:
     newest, (task, path) = group.newest, group.key
     return Alert(
         kind=kind,
         severity=severity,
         what=group.label,
         why=why,
+        cause=cause,
         since=newest.due_at if kind == Kind.MISSED else newest.finished_at,
         badge=newest.state,
         task=task,
