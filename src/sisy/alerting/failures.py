@@ -14,12 +14,11 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
 from sisy import conf
 from sisy.alerting.flapping import LATEST, failures_in, flaps, in_a_row, in_words, is_reason
-from sisy.alerting.heartbeat_gaps import Gap, gap_that_explains, gaps_since
+from sisy.alerting.missed import judge_missed
 from sisy.alerting.opening import Closing, open_alerts
 from sisy.alerting.problem import Problem, of_call, of_task, with_cause
 from sisy.models import Alert, Run, RunState, Task
@@ -28,7 +27,6 @@ from sisy.records.small_tables import TroubledRun
 from sisy.store.judging import Ended, latest_ended, latest_of_calls, unjudged
 
 BATCH = 500  # troubled runs that are judged together
-MIN_GAP = timedelta(minutes=1)  # so that a restart of the heartbeat opens no alert
 CALM = timedelta(hours=24)  # without a failed run, until an alert about a function closes
 
 STREAK_KINDS = (Kind.FAILING, Kind.LOST, Kind.BROKEN)
@@ -69,7 +67,7 @@ def problems_of(using: str, runs: Sequence[Run], now: datetime) -> Iterator[Prob
             missed[task.pk].append(run)
         else:
             failed[task.pk].append(run)
-    yield from _missed(using, missed, now)
+    yield from judge_missed(using, missed, now)
     yield from _failing_tasks(using, failed, tasks, now)
     yield from _failing_calls(using, called, tasks, now)
 
@@ -188,58 +186,6 @@ def _fix(run: Run, *, is_missing: bool) -> str:
 def retry_in_words(run: int) -> str:
     """Return what to do about a failed run."""
     return gettext("Fix the cause, and then retry with 'manage.py sisy_runs retry %d'.") % run
-
-
-def _missed(using: str, missed: Mapping[int, Sequence[Run]], now: datetime) -> Iterator[Problem]:
-    lasting = {pk: runs for pk, runs in missed.items() if _span(runs) >= MIN_GAP}
-    gaps: Sequence[Gap] = ()
-    if lasting:
-        gaps = gaps_since(using, min(_began(runs) for runs in lasting.values()), now)
-    for pk, runs in lasting.items():
-        newest, began = runs[0], _began(runs)
-        number = sum(run.count for run in runs)
-        words = ngettext("%d occurrence was missed", "%d occurrences were missed", number)
-        cause = _reason_of_missed(newest, gaps)
-        yield Problem(
-            kind=Kind.MISSED,
-            subject=of_task(pk),
-            label=newest.label,
-            since=began,
-            why=f"{words % number}: {cause}",
-            cause=cause,
-            fix=_fix_missed(pk, newest, number),
-            task=pk,
-            run=newest.pk,
-            queue=newest.queue,
-            evidence=newest.pk,
-        )
-
-
-def _fix_missed(task: int, newest: Run, number: int) -> str:
-    if number == 1:
-        return gettext("To run it now, use 'manage.py sisy_runs retry %d'.") % newest.pk
-    words = gettext(
-        "To run them now, use 'manage.py sisy_tasks backfill %d FROM TO'. Add --dry-run to only "
-        "list them."
-    )
-    return words % task
-
-
-def _began(runs: Sequence[Run]) -> datetime:
-    """Return when the first of the occurrences that are missed was due."""
-    began: datetime = runs[-1].due_at or runs[-1].planned_at
-    return began
-
-
-def _span(runs: Sequence[Run]) -> timedelta:
-    span: timedelta = runs[0].planned_at - _began(runs)
-    return span
-
-
-def _reason_of_missed(newest: Run, gaps: Sequence[Gap]) -> str:
-    reason, first = newest.reason, newest.due_at or newest.planned_at
-    gap = gap_that_explains(gaps, first, newest.due_until or first)
-    return gap.in_place_of_reason(reason, timezone.get_default_timezone()) if gap else reason
 
 
 def over_of_tasks(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closing]:

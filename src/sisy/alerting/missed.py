@@ -1,0 +1,73 @@
+"""Find tasks whose occurrences were missed, for example because no heartbeat was running."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+
+from sisy.alerting.heartbeat_gaps import Gap, gap_that_explains, gaps_since
+from sisy.alerting.problem import Problem, of_task
+from sisy.models import Run
+from sisy.records.problems import Kind
+
+MIN_GAP = timedelta(minutes=1)  # so that a restart of the heartbeat opens no alert
+
+
+def judge_missed(
+    using: str, missed: Mapping[int, Sequence[Run]], now: datetime
+) -> Iterator[Problem]:
+    """Yield the tasks that have missed occurrences for a minute or longer.
+
+    Args:
+        missed: the rows of missed occurrences by the key of their task, the newest first.
+    """
+    lasting = {pk: runs for pk, runs in missed.items() if _span(runs) >= MIN_GAP}
+    gaps: Sequence[Gap] = ()
+    if lasting:
+        gaps = gaps_since(using, min(_began(runs) for runs in lasting.values()), now)
+    for pk, runs in lasting.items():
+        newest, began = runs[0], _began(runs)
+        number = sum(run.count for run in runs)
+        words = ngettext("%d occurrence was missed", "%d occurrences were missed", number)
+        cause = _reason_of(newest, gaps)
+        yield Problem(
+            kind=Kind.MISSED,
+            subject=of_task(pk),
+            label=newest.label,
+            since=began,
+            why=f"{words % number}: {cause}",
+            cause=cause,
+            fix=_fix(pk, newest, number),
+            task=pk,
+            run=newest.pk,
+            queue=newest.queue,
+            evidence=newest.pk,
+        )
+
+
+def _fix(task: int, newest: Run, number: int) -> str:
+    if number == 1:
+        return gettext("To run it now, use 'manage.py sisy_runs retry %d'.") % newest.pk
+    words = gettext(
+        "To run them now, use 'manage.py sisy_tasks backfill %d FROM TO'. Add --dry-run to only "
+        "list them."
+    )
+    return words % task
+
+
+def _began(runs: Sequence[Run]) -> datetime:
+    """Return when the first of the occurrences that are missed was due."""
+    began: datetime = runs[-1].due_at or runs[-1].planned_at
+    return began
+
+
+def _span(runs: Sequence[Run]) -> timedelta:
+    span: timedelta = runs[0].planned_at - _began(runs)
+    return span
+
+
+def _reason_of(newest: Run, gaps: Sequence[Gap]) -> str:
+    reason, first = newest.reason, newest.due_at or newest.planned_at
+    gap = gap_that_explains(gaps, first, newest.due_until or first)
+    return gap.in_place_of_reason(reason, timezone.get_default_timezone()) if gap else reason
