@@ -148,3 +148,37 @@ def test_the_preset_and_the_link_to_a_new_task_follow_typing(look, address):
         window.fill("[name=schedule]", "0 * * * *")
         expect(lit).to_have_text("every hour")
         expect(window.get_by_text("Add a task with this schedule")).to_be_visible()
+
+
+TARGETS = """(selector) => [...document.querySelectorAll(selector)].map((each) => {
+    const { width, height } = each.getBoundingClientRect();
+    return Math.round(Math.min(width, height));
+})"""
+
+
+def test_what_is_below_the_alerts_opens_on_a_phone_when_it_is_wanted(look, address, long_ones):
+    with look(address) as window:
+        window.goto(f"{address}/sisy/")
+        grid, show = window.locator(".sisy-grid"), window.locator(".sisy-fold", has_text="40 runs")
+        expect(grid).to_be_visible()
+        expect(show).to_be_hidden()
+        window.set_viewport_size(PHONE)
+        expect(grid).to_be_hidden()
+        expect(window.locator("#alerts")).to_be_visible()
+        show.click()
+        expect(grid).to_be_visible()
+        with window.expect_response(re.compile("parts=.*grid")):
+            window.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(window.locator("[data-sisy-link]")).to_have_attribute("data-how", re.compile("."))
+        expect(grid).to_be_visible()
+        assert min(window.evaluate(TARGETS, ".sisy-squares a:nth-child(-n + 12)")) >= 24
+
+
+def test_a_thumb_hits_the_hours_and_the_quarters_of_the_load(look, address, long_ones):
+    with look(address) as window:
+        window.set_viewport_size(PHONE)
+        window.goto(f"{address}/sisy/load/")
+        quarters, hours = (window.evaluate(TARGETS, f".sisy-{name} a") for name in ("quarters", "heat"))
+        assert len(quarters) == 96
+        assert min(quarters) >= 24
+        assert min(hours) >= 44
