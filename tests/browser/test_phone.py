@@ -178,7 +178,9 @@ def test_a_thumb_hits_the_hours_and_the_quarters_of_the_load(look, address, long
     with look(address) as window:
         window.set_viewport_size(PHONE)
         window.goto(f"{address}/sisy/load/")
-        quarters, hours = (window.evaluate(TARGETS, f".sisy-{name} a") for name in ("quarters", "heat"))
+        quarters, hours = (
+            window.evaluate(TARGETS, f".sisy-{name} a") for name in ("quarters", "heat")
+        )
         assert len(quarters) == 96
         assert min(quarters) >= 24
         assert min(hours) >= 44
