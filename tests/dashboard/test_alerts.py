@@ -91,7 +91,7 @@ def test_a_task_that_fails_and_recovers_is_a_problem_in_one_place(last):
     [alert] = find_alerts("default", NOON)
     failed = 3 + len(last)
     assert alert.why == (
-        f"It fails now and then. {failed} of the last {6 + len(last)} runs failed: KeyError."
+        f"It fails intermittently. {failed} of the last {6 + len(last)} runs failed: KeyError."
     )
     assert alert.severity == Severity.WARNING
     page = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
@@ -176,7 +176,7 @@ def test_missed_occurrences_name_the_time_without_a_heartbeat(zone, said):
     browser = browser_of("view_task")
     browser.post("/sisy/preferences/", {"zone": zone, "mine": "Asia/Tokyo", "next": "/sisy/"})
     page = text_of(browser.get("/sisy/?parts=alerts"))
-    assert f"No heartbeat ran from 2026-05-05 {said}. The task does not catch up" in page
+    assert f"No heartbeat was running from 2026-05-05 {said}. The task does not catch up" in page
 
 
 def test_missed_occurrences_without_a_gap_between_heartbeats_keep_their_reason():

@@ -44,7 +44,7 @@ PAST = dedent(
     warehouse = Run.objects.filter(label="stock: ask the warehouse").order_by("due_at")
     assert {"failed", "succeeded"} == set(warehouse.values_list("state", flat=True)[:12])
     assert Alert.objects.open().get(label="stock: ask the warehouse").why.startswith(
-        "It fails now and then."
+        "It fails intermittently."
     )
     errors = Run.objects.filter(state="failed").order_by().values_list("label", "error").distinct()
     assert {label.partition(":")[0] for label, _ in errors} == {"catalogue", "stock"}

@@ -376,7 +376,7 @@ def test_the_alert_about_missed_occurrences_says_when_no_heartbeat_ran(site):
     site.restart()
     site.later(60)
     why = Alert.objects.get(kind="missed").why
-    words = f"No heartbeat ran from {stopped:%Y-%m-%d %H:%M:%S} to {started:%H:%M:%S} UTC."
+    words = f"No heartbeat was running from {stopped:%Y-%m-%d %H:%M:%S} to {started:%H:%M:%S} UTC."
     assert words in why
     assert "No heartbeat planned" not in why
     [told] = OutboxMessage.objects.filter(payload__notices__0__kind="missed")

@@ -122,7 +122,7 @@ def test_a_task_that_flaps_has_one_alert_one_message_and_one_recovery(site):
         assert site.open_kinds() == ["failing"]
     assert [event for event, _ in site.told()[before:]] == ["opened"]
     alert = Alert.objects.open().get()
-    assert alert.why == "It fails now and then. 3 of the last 5 runs failed: KeyError."
+    assert alert.why == "It fails intermittently. 3 of the last 5 runs failed: KeyError."
     assert alert.reopened == 0
     for _ in range(9):
         assert site.open_kinds() == ["failing"]

@@ -114,7 +114,7 @@ def test_a_late_run_names_the_run_of_its_task_that_it_waits_for(site):
     site.later(335)
     why = f"{LATE}: an earlier run of the same task is still running."
     command = f"'manage.py sisy_runs cancel {running.pk}'"
-    fix = f"If it hangs, cancel it with {command}. If it runs on, add --force."
+    fix = f"If it hangs, cancel it with {command}. If it is still running after that, add --force."
     assert reasons() == {(why, fix)}
 
 

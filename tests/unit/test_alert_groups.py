@@ -144,7 +144,7 @@ def test_the_advice_is_about_one_or_several(kind, number, advice):
 
 def test_a_single_missed_occurrence_is_retried_and_not_backfilled():
     [group] = grouped([alert(Kind.MISSED, NOT_PLANNED, task=5, run=7, since=NOON, until=NOON)])
-    assert group.fix == "Retry the run if the occurrence must still run."
+    assert group.fix == "Retry the run if the occurrence still needs to run."
     assert group.is_retryable
     [group] = grouped(
         [alert(Kind.MISSED, NOT_PLANNED, task=5, run=7, since=NOON, until=NOON + HOUR)]

@@ -1,4 +1,4 @@
-"""The rule by which something fails now and then, and by which that is over."""
+"""The rule by which something fails intermittently, and by which that is over."""
 
 from datetime import timedelta
 
@@ -69,7 +69,7 @@ def test_an_open_alert_stays_open_while_it_fails_less_often_than_before():
 
 
 def test_the_words_count_the_failures_among_twenty_runs():
-    assert in_words(runs("FSFSF")) == "It fails now and then. 3 of the last 5 runs failed"
-    assert in_words(runs(30 * "SF")) == "It fails now and then. 10 of the last 20 runs failed"
-    words = "It fails now and then. 3 of the last 30 runs failed"
+    assert in_words(runs("FSFSF")) == "It fails intermittently. 3 of the last 5 runs failed"
+    assert in_words(runs(30 * "SF")) == "It fails intermittently. 10 of the last 20 runs failed"
+    words = "It fails intermittently. 3 of the last 30 runs failed"
     assert in_words(runs("FSFSF" + 25 * "S")) == words

@@ -1,7 +1,7 @@
 """Advice on cancelling a run, in the words of alerts, pages and commands.
 
 A first request cancels a queued run, and asks a running one to stop. If that one ignores it, the
-next request must be by force.
+next one must be a force cancel.
 """
 
 from django.utils.translation import gettext
@@ -26,10 +26,18 @@ def words_if_it_hangs(run: Run) -> str:
     """
     command = cancel_command(run)
     if not command:
-        return gettext("It was asked to stop, also by force. If it hangs, restart its worker.")
+        return gettext(
+            "It was already force cancelled. If it is still running, restart its worker."
+        )
     if run.cancel_requested_at is not None:
-        return gettext("It was asked to stop. If it hangs, use force: 'manage.py %s'.") % command
+        return (
+            gettext("It was asked to stop. If it hangs, force cancel it with 'manage.py %s'.")
+            % command
+        )
     return (
-        gettext("If it hangs, cancel it with 'manage.py %s'. If it runs on, add --force.")
+        gettext(
+            "If it hangs, cancel it with 'manage.py %s'. If it is still running after that, add "
+            "--force."
+        )
         % command
     )

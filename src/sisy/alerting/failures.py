@@ -3,7 +3,7 @@
 Each such run has an entry in the table of troubled runs, which says whether it was judged. So no
 run is overlooked, whenever its transaction commits, and none is judged twice. A run names a task,
 and the task's latest finished runs decide: an alert opens if the last ``alert_after`` of them
-failed, or if it fails now and then (`flapping`). Runs without a scheduled task, such as those of
+failed, or if it fails intermittently (`flapping`). Runs without a scheduled task, such as those of
 ``run_once()`` and ``django.tasks``, are grouped by the function that they call. No index of the
 ledger finds these, so only its newest runs are read.
 """
@@ -173,7 +173,7 @@ def _words(run: Run, number: int) -> str:
 def _cause_of(run: Run) -> str:
     if run.state in (RunState.TIMED_OUT, RunState.LOST):
         return run.reason.rstrip(".")
-    # The text of an error may contain anything that its function knew, so only its class is told.
+    # The text of an error may contain anything that its function knew, so only its class counts.
     return run.error_class.rpartition(".")[2]
 
 

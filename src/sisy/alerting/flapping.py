@@ -1,16 +1,16 @@
-"""Find what fails now and then, so that it has one alert and not one for each failure.
+"""Find what fails intermittently, so that it has one alert and not one for each failure.
 
 Most problems are over when a run succeeds. If a task fails every third time, that would close its
 alert each time: people would get a message about each failure and each success, and could never
 acknowledge the problem. So the alert of a task that *flaps* stays open while the task works, until
 it has worked for a while.
 
-Nagios counts how often a check has changed its state, and stops to call it flapping at a lower
-number than the one at which it began to. Here, the rule is:
+Nagios counts how often a check has changed its state, and uses a lower threshold for the end of
+flapping than for its beginning. Here, the rule is:
 
 - A task flaps if it failed in three separate series among the 20 runs up to its last failure.
-- It also flaps if it has failed again while its alert was open. So a failure now and then is
-  enough to keep an alert open that was opened because of many.
+- It also flaps if it has failed again while its alert was open. So an occasional failure keeps an
+  alert open that was opened because of many.
 - That is over when ten runs in a row have succeeded, and the last failure is ten minutes old.
 
 The runs say all of that. So it is the same for each heartbeat, and after each restart.
@@ -39,7 +39,7 @@ is_success = attrgetter("is_success")
 def flaps(
     latest: Sequence[Ended], now: datetime, limit: int, opened_by: int | None = None
 ) -> bool:
-    """Return whether something fails now and then, and has not worked for long enough.
+    """Return whether something fails intermittently, and has not worked for long enough.
 
     Args:
         latest: its latest runs, the newest first.
@@ -73,8 +73,8 @@ def in_words(latest: Sequence[Ended]) -> str:
     """Return how often something that flaps has failed, as a sentence without its full stop."""
     counted, failed = _counted(latest), len(failures_in(latest))
     words = ngettext(
-        "It fails now and then. %(failed)d of the last run failed",
-        "It fails now and then. %(failed)d of the last %(all)d runs failed",
+        "It fails intermittently. %(failed)d of the last run failed",
+        "It fails intermittently. %(failed)d of the last %(all)d runs failed",
         len(counted),
     )
     return words % {"failed": failed, "all": len(counted)}

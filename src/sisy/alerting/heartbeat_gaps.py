@@ -69,7 +69,7 @@ class Gap:
         if self.until is None:
             return words
         named = range_in_zone(self.since, self.until, zone)
-        return words.replace(IN_TIME, gettext("No heartbeat ran from %s.") % named)
+        return words.replace(IN_TIME, gettext("No heartbeat was running from %s.") % named)
 
 
 def gap_that_explains(gaps: Iterable[Gap], first: datetime, last: datetime) -> Gap | None:

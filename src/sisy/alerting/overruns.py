@@ -48,7 +48,7 @@ def stalled(watch: Watch) -> Iterator[Problem]:
     words = gettext(
         "A run has reported no progress for %(time)s, but should report some every %(most)s."
     )
-    hint = gettext("See what it does with 'manage.py sisy_runs show %d'.")
+    hint = gettext("See what it is doing with 'manage.py sisy_runs show %d'.")
     for pk, (run, since, limit) in stalled_runs(watch.using, watch.now).items():
         # While the database was away, no worker could store any progress.
         if watch.waited(since) >= limit:

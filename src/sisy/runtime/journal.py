@@ -143,7 +143,7 @@ class Transcript:
 
     __slots__ = ("_count", "_head", "_head_is_full", "_pieces", "_tail", "written")
 
-    # Whatever prints may do so from several threads, in a signal handler, or in a process that
+    # Code may print from several threads, in a signal handler, or in a process that
     # another thread forks at this moment. So `add` takes no lock: a deque's methods are atomic.
     def __init__(self) -> None:
         self._pieces: deque[str] = deque()

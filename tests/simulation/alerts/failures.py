@@ -94,7 +94,7 @@ def task_that_recurs(site: Site) -> Script:
 
 
 def task_that_flaps(site: Site) -> Script:
-    """Let a task fail and work for hours: people are told once that it fails now and then."""
+    """Let a task fail and work for hours: people get one message about that."""
     cause = "flapping"
     task = site.task(cause)
     while True:

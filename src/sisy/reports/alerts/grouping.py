@@ -47,8 +47,8 @@ ADVICE = {
         "Check that a heartbeat is running and keeping up.",
     ),
     Kind.MISSED: ngettext_lazy(
-        "Backfill the task if the occurrences must still run.",
-        "Backfill the tasks if the occurrences must still run.",
+        "Backfill the task if the occurrences still need to run.",
+        "Backfill the tasks if the occurrences still need to run.",
     ),
     Kind.QUEUED: ngettext_lazy(
         "Start a worker for the queue, or add workers.",
@@ -120,7 +120,7 @@ class AlertGroup:
     def fix(self) -> str:
         """The advice; empty if the text has it."""
         if self.is_one_occurrence:
-            general = gettext("Retry the run if the occurrence must still run.")
+            general = gettext("Retry the run if the occurrence still needs to run.")
         else:
             advice = ADVICE.get(self.lead.kind)
             general = str(advice % len(self.same)) if advice else ""
