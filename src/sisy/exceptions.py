@@ -13,7 +13,7 @@ class ScheduleError(SisyError, ValueError):
 
 
 class CallableError(SisyError, ValueError):
-    """A worker cannot call a target. The message says how to fix that."""
+    """A worker cannot call a function. The message says how to fix that."""
 
 
 class DeclarationError(SisyError, ValueError):
@@ -21,7 +21,7 @@ class DeclarationError(SisyError, ValueError):
 
 
 class TargetMissing(CallableError):
-    """A stored target no longer exists: its code has moved, or its object was deleted."""
+    """A stored function no longer exists: its code has moved, or its object was deleted."""
 
 
 class ObjectMissing(TargetMissing):

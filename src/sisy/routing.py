@@ -14,7 +14,7 @@ def channels_for(*queues: str) -> dict[str, object]:
     Raises:
         ValueError: there is no queue, or a name is not valid.
     """
-    # Not get_settings(): `manage.py check` must be able to import this in spite of invalid ones.
+    # Not get_settings(): `manage.py check` must be able to import this despite invalid ones.
     settings = conf.usable_settings()
     return {settings.channel_of(queue): RunTaskConsumer.as_asgi() for queue in queue_names(queues)}
 

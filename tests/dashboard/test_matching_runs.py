@@ -100,7 +100,7 @@ def test_a_person_sees_how_many_runs_match_before_all_are_retried(task):
     failed = [ended(task), ended(task, state=RunState.LOST)]
     ended(task, state=RunState.SUCCEEDED)
     page = browser_of_superuser().get(address_of("retry", search="import"))
-    for words in ("Retry 2 runs?", "1 failed", "1 lost", "Each is submitted once more"):
+    for words in ("Retry 2 runs?", "1 failed", "1 lost", "Each is submitted again"):
         assert words in text_of(page)
     assert Run.objects.filter(state=RunState.QUEUED).count() == 0
     said = browser_of_superuser().post(address_of("retry", search="import"), follow=True)

@@ -48,6 +48,9 @@ RETIRED = {
     r"[Pp]ress it\b": "click it",
     r"is sent again\.|are sent again\.": "will be sent again",
     r"(?<!to )[Ll]ook further back": "search further back",
+    r"also by force|[Uu]se force": "force cancel",
+    r"once more\b|in spite of": "again, despite",
+    r"fails? now and then": "fails intermittently",
 }
 
 

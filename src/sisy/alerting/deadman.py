@@ -28,7 +28,7 @@ PING_INTERVAL = 60.0  # seconds between two pings
 RETRY_INTERVAL = 10.0  # seconds until the next try, if Sisy does not work or a ping failed
 END_TIMEOUT = 1.0  # seconds that a stopping heartbeat waits for a ping
 MAX_SENDERS = 3  # heartbeats
-START_INTERVAL = 0.5  # seconds between two looks whether the first pass is complete
+START_INTERVAL = 0.5  # seconds between two checks whether the first pass is complete
 
 FindProblems = Callable[[str, datetime], Sequence[str]]
 """Returns the failed health checks of a site, each as a clause; takes an alias and the time."""

@@ -59,7 +59,7 @@ def _backend() -> Any:
         backend: Any = get_connection()
     else:
         backend = mailers.default
-    # Without a timeout, a server that hangs would keep the thread for good.
+    # Without a timeout, a server that hangs would block the thread forever.
     if getattr(backend, "timeout", TIMEOUT) is None:
         backend.timeout = TIMEOUT
     return backend

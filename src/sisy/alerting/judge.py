@@ -7,7 +7,7 @@ depend on how many tasks and runs there are:
 - Each run that ended badly is judged once (`failures`).
 - Only running and queued runs can be slow, stalled or late (`overruns`, `late`, `backlog`).
 - A task that must succeed regularly is looked at when that moment has passed (`silence`).
-- Open alerts are few. Each round looks whether their problems are over, for 500 of them.
+- Open alerts are few. Each round checks whether their problems are over, for 500 of them.
 
 What is late, silent or without a process is judged only after the heartbeat has watched without a
 break for a while, and has planned what is due. Otherwise, a suspended host would find everything

@@ -94,7 +94,7 @@ def _start_key(run: "RunRecord", attempt: int) -> str:
 
 def _channel_of(address: str, run: "RunRecord") -> str:
     """Return the channel of a ping: one that hangs delays only pings to its own host."""
-    # It must not raise: the run is to start in any case.
+    # It must not raise: the run must start in any case.
     tail = f"-{run.pk % ROUTES}"
     return f"{CHANNEL}:{host_of(address)}"[: MAX_CHANNEL_LENGTH - len(tail)] + tail
 

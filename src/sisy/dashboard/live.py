@@ -125,7 +125,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
                 await self.channel_layer.group_discard(group, self.channel_name)
 
     def _lost(self) -> None:
-        """Close the socket, because messages no longer arrive: the page polls, and comes back."""
+        """Close the socket, as no messages arrive: the page polls, and reconnects later."""
         self._closing = asyncio.ensure_future(self.close(TRY_LATER))
 
     async def websocket_receive(self, message: Any) -> None:

@@ -59,7 +59,7 @@ class Walk:
 
     def _read(self, before: datetime, now: datetime, size: int) -> list[Step]:
         # A run that is ahead of now was planned before the clock was set back. It must not hold up
-        # the walk until its time comes again.
+        # the walk until the clock reaches it again.
         is_old = Q(planned_at__lt=before) | Q(planned_at__gt=now)
         is_over = Q(finished_at__lt=before) & ~Q(state__in=LIVE_STATES)
         # The database compares the moments, because one that cannot be read must not end the walk.

@@ -21,7 +21,7 @@ class Outlook:
         has_seen_end: whether a parent has reported the death of a process.
         first_expiry: when the first lease expires.
         last_expiry: when the last lease expires.
-        next_message: when the next message is to be sent; None if none is.
+        next_message: when the next message is due; None if none is.
     """
 
     has_unplanned: bool
@@ -49,7 +49,7 @@ class Outlook:
         return self.next_ready is not None and self.next_ready <= now
 
     def has_message(self, now: datetime) -> bool:
-        """Return whether a message is to be sent at ``now``."""
+        """Return whether a message is due at ``now``."""
         return self.next_message is not None and self.next_message <= now
 
     def _has_expired(self, now: datetime) -> bool:

@@ -145,8 +145,8 @@ class RunVerbs(VerbCommand):
         if not runs:
             what = ngettext("This retries %d run", "This retries %d runs", len(chosen))
             self.confirm(
-                f"{what % len(chosen)}: {_by_state(chosen)}. Each is submitted once more, with "
-                "the same input, in addition to the schedule.",
+                f"{what % len(chosen)}: {_by_state(chosen)}. Each is submitted again, with the "
+                "same input, in addition to the schedule.",
                 is_confirmed=yes,
             )
         submitted, refusals = [], []

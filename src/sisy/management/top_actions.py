@@ -69,7 +69,7 @@ class Actions:
         return f"Asked run {key} to stop." if is_done else DONE_BEFORE
 
     def retry(self, key: str) -> str:
-        """Submit a run once more."""
+        """Retry a run."""
         again = Run.objects.using(self._using).get(pk=int(key)).retry()
         return f"Run {again.pk} is queued as a retry of run {key}."
 
@@ -94,7 +94,5 @@ def actions_of(using: str) -> dict[str, Action]:
         "cancel": Action(
             section="running", question="Ask run %s to stop?", do=connected(do.cancel)
         ),
-        "retry": Action(
-            section="failures", question="Submit run %s once more?", do=connected(do.retry)
-        ),
+        "retry": Action(section="failures", question="Retry run %s?", do=connected(do.retry)),
     }

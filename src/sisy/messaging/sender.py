@@ -1,4 +1,4 @@
-"""Send messages over the channel layer from any thread, in spite of outages and full channels."""
+"""Send messages over the channel layer from any thread, despite outages and full channels."""
 
 import asyncio
 import threading

@@ -156,5 +156,5 @@ def _progress(row: RunOutput) -> ShownProgress:
 
 
 def _number(value: float) -> str:
-    """Return a number without needless decimals."""
+    """Return a number without unnecessary decimals."""
     return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}".rstrip("0").rstrip(".")

@@ -1,6 +1,6 @@
 """The trend of the duration and the delay of a task's newest runs, and its outliers.
 
-Each point stands for about the same number of successive runs. So a task that rarely runs has no
+Each point represents about the same number of consecutive runs. So a task that rarely runs has no
 gaps between its points, and those of a busy task reach back as far as is read.
 """
 
@@ -16,7 +16,7 @@ MAX_RUNS_READ = 1000  # newest runs, including those that were never started
 MAX_POINTS = 60
 MAX_OUTLIERS = 20
 LEAST_RUNS = 8  # fewer have no outliers
-FENCE = 3  # times the distance between the quartiles: Tukey's bound for values that are far out
+FENCE = 3  # times the distance between the quartiles: Tukey's bound for outliers
 LEAST_EXCESS = timedelta(seconds=1)
 
 COLUMNS = ("pk", "state", "ready_at", "started_at", "finished_at")
@@ -127,7 +127,7 @@ def _spread(runs: Sequence[EndedRun], measure: str) -> Spread:
 
 
 def _outliers(runs: Sequence[EndedRun], measure: str) -> list[EndedRun]:
-    """Return the runs with values that are far out, the largest ones, in the order of starts."""
+    """Return the runs whose values are outliers, the largest ones, in the order of starts."""
     if len(runs) < LEAST_RUNS:
         return []
     values = sorted(getattr(run, measure) for run in runs)

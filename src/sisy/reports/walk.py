@@ -5,7 +5,7 @@ takes the newest keys from one of these, looks which of their runs match the res
 and continues with the next keys. It stops when it has found enough, after `MAX_LOOKED_AT` runs, or
 after `MAX_SECONDS`. It returns how far it looked, so that the reader can continue from there.
 
-How far a walk comes in its time differs from one to the next. A page that repeats a walk to
+How far a walk gets in its time varies. A page that repeats a walk to
 refresh itself passes how many runs the last one looked at. The next one looks at as many, whatever
 its time, so that no run disappears from the page only because the database was slower.
 """

@@ -60,7 +60,7 @@ LOCKED_IN_ORDER = """
 LOCK_FIRST_READY = Statement(FIRST_READY + LOCKED_IN_ORDER)
 LOCK_FIRST_READY_OF_OTHERS = Statement(FIRST_READY + OF_OTHERS + LOCKED_IN_ORDER)
 
-# Before its moment, a run may start only if nothing has to be decided about it: it was never
+# Before its moment, a run may start only if it needs no decision: it was never
 # started or released, and no user has asked it to stop.
 NOT_TRIED = """
         AND sisy_run.attempt = 0 AND sisy_run.started_at IS NULL

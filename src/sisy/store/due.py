@@ -37,7 +37,7 @@ FIRST_UNPLANNED = """
 ANY_UNPLANNED = Statement(FIRST_UNPLANNED)
 
 # One row with everything that decides when the next tick is needed, or none if the process is not
-# registered. With it comes the time, so that a heartbeat need not ask for it as well. There may be
+# registered. It also has the time, so that a heartbeat does not have to ask for it. There may be
 # many rows of ended processes: the index sisy_process_registered skips them. Each page that a look
 # reads counts, since every heartbeat looks all the time. So the rows of the registered processes
 # are read once for all questions. The condition on the key of the task, which is always true,
@@ -150,7 +150,7 @@ def look_ahead(
     Returns:
         Whether a task has yet to be planned, when the next task is due, when the next run is
         ready, whether a process was reported dead, when the first and the last lease end, and when
-        the next message is to be sent.
+        the next message is due.
     """
     asked = clock.steady()
     found = LOOK_AHEAD.rows(

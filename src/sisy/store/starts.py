@@ -50,11 +50,10 @@ START_WITH_ENTRIES = Statement(f"""
     SELECT id FROM started
 """)
 
-# And it starts the first ready runs in the statement that locks them, if nothing is to be decided
-# about them: their task allows overlap, and no user has asked them to stop. Their tasks come
-# with them, which saves a statement.
-# PostgreSQL expects a single run, and may compare each run with each other one: see
-# `MAX_STARTED_AT_ONCE`.
+# And it starts the first ready runs in the statement that locks them, if they need no decision:
+# their task allows overlap, and no user has asked them to stop. Their tasks come with them, which
+# saves a statement. PostgreSQL expects a single run, and may compare each run with each other one:
+# see `MAX_STARTED_AT_ONCE`.
 START_FIRST_READY = Statement(f"""
     WITH first AS MATERIALIZED ({FIRST_READY} {LOCKED_IN_ORDER}),
     started AS (

@@ -89,7 +89,7 @@ class Claiming:
         return len(runs)
 
     async def _look(self, won: int, room: int) -> None:
-        """Find out when the next run becomes ready, if that is to be known now."""
+        """Find out when the next run becomes ready, if it is time to."""
         # After the runs are passed to the pool, so that they do not wait for it.
         if won < room and self._session.outlook.is_look_due(has_won=won > 0):
             await self._database.run(self._session.outlook.look_again)

@@ -114,7 +114,7 @@ def _lock(
 
 
 def _independent(scope: ClaimScope, locked: Sequence[Run]) -> list[Run]:
-    """Return those runs about which nothing is to be decided when they become ready."""
+    """Return those runs that need no decision when they become ready."""
     if not locked:
         return []
     exclusive = fetch_tasks(scope.using, locked)

@@ -248,7 +248,7 @@ def _store_decision(
     locked: Collection[int],
     result: ClaimResult,
 ) -> None:
-    """Store a decision, unless another worker has locked the run that is to start."""
+    """Store a decision, unless another worker has locked the run that should start."""
     using, now = scope.using, scope.now
     starting = decision.starting
     if starting is not None and starting.pk not in locked:

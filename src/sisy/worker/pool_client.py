@@ -116,7 +116,7 @@ class PoolClient:
 
     Attributes:
         readiness: whether the pool can start functions.
-        returned: the runs that the pool did not call and that are to be released, by reason.
+        returned: the runs that the pool did not call and that must be released, by reason.
     """
 
     def __init__(

@@ -108,7 +108,7 @@ class InFlight:
 
     @property
     def exceeds_slots(self) -> bool:
-        """Return whether some runs wait for a slot, or will when their moment comes."""
+        """Return whether some runs wait for a slot, or will when they become ready."""
         return len(self._runs) > self._slots
 
     @property

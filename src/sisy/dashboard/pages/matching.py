@@ -30,7 +30,7 @@ VERBS = {
 }
 EFFECTS = {
     "retry": _(
-        "Each is submitted once more, with the same input, in addition to the schedule. Runs that "
+        "Each is submitted again, with the same input, in addition to the schedule. Runs that "
         "cannot be retried are listed."
     ),
     "cancel": _("Queued runs will not start. Running ones are asked to stop."),
