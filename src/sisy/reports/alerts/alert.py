@@ -36,7 +36,7 @@ class Alert:
     severity: Severity
     why: str
     cause: str = ""
-    """What all alerts with the same cause say; empty if that is all of ``why``."""
+    """The text that all alerts with the same cause share; empty if that is all of ``why``."""
     what: str = ""
     """The label of the task; empty if it is about the site or a queue."""
     fix: str = ""
