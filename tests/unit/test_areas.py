@@ -32,7 +32,7 @@ NOT_SPECIFIC = {
     "dashboard/test_plans.py": "EXPLAIN differs; SQLite says which tables it reads",
     "docs/test_examples.py": "examples may commit",
     "monitoring/test_prometheus.py": "the site answers in a thread of its own, with real commits",
-    "simulation/test_simulation.py": "months of virtual time are simulated on the fastest one",
+    "simulation/test_simulation.py": "weeks of virtual time are simulated on the fastest one",
     "unit/test_checks.py": "the vendor is a pretended one",
     "unit/test_clock.py": "the vendor is a pretended one",
     "unit/test_areas.py": "it looks for these words",
