@@ -33,6 +33,16 @@ POINTS = [
     "follow: entries deleted",
 ]
 
+# How those are named at which a process is in no transaction.
+UNLOCKED = (
+    "committed",
+    "sent",
+    "not called yet",
+    "not called",
+    IN_THE_FUNCTION,
+    "nothing recorded",
+)
+
 # Between the ledger and the small tables. PostgreSQL writes both in one statement.
 BETWEEN_STATEMENTS = [
     "insert: ledger written",

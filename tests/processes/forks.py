@@ -94,6 +94,7 @@ def main() -> None:
     importlib.import_module("sisy.management.commands.sisy")
     importlib.import_module("sisy.heartbeat.role")
     importlib.import_module("sisy.worker.role")
+    importlib.import_module("sisy.templatetags.sisy_dashboard")  # by the checks of templates
     importlib.import_module("tests.processes.urls")
     for line in sys.stdin:
         asked = json.loads(line)
