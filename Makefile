@@ -130,7 +130,7 @@ house: install  ## print the lines of code, import cycles and misplaced code, co
 simulate-faults: install  ## remove single guards, and check that the simulation notices
 	SISY_TEST_FAULTS=1 $(BIN)/python -m pytest -n 2 tests/simulation/test_faults.py tests/simulation/alerts
 
-tox: install  ## run the tests on the oldest and newest supported Python and Django; ENV=py313-django61 for one
+tox: $(if $(findstring mariadb,$(ENV)),$(VENV)/.mariadb,install)  ## run the tests on the oldest and newest supported Python and Django; ENV=py313-django61 for one, ENV=py313-django61-mariadb with the database tests on MariaDB
 	$(BIN)/tox $(if $(ENV),-e $(ENV),--skip-missing-interpreters=true)
 
 demo: install  ## run the demo; SECONDS=20 to stop it after 20 seconds

@@ -109,6 +109,8 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.database)
         if name_of(item.path) in ON_ONE_SERVER:
             item.add_marker(pytest.mark.one_server)
+        if "sqlite_template" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.alone)
     yield
     # After they were selected and shuffled.
     items[:] = longest_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))

@@ -20,6 +20,11 @@ from tests.conftest import (
 )
 
 MAKEFILE = (ROOT.parent / "Makefile").read_text()
+TOX = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["tox"]
+
+# Which tests run on MariaDB with the newest Python and Django, and which on SQLite.
+MARIADB = "database and not one_server and not alone"
+NOT_MARIADB = "not database or one_server or alone"
 
 # What differs from one database to the next, or depends on which transactions meet.
 SPECIFIC = re.compile(
@@ -122,8 +127,15 @@ def test_areas_and_modules_that_begin_first_exist():
 
 
 def test_tests_left_out_on_a_second_python_exist():
-    tox = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["tox"]
-    [command] = tox["env_run_base"]["commands"]
-    left_out = [word for option, word in pairwise(command) if option == "--ignore"]
+    left_out = [word for option, word in pairwise(TOX["left_out"]) if option == "--ignore"]
     assert left_out
     assert all((ROOT.parent / path).exists() for path in left_out)
+
+
+def test_newest_ends_run_database_tests_on_mariadb_and_others_on_sqlite():
+    on_mariadb, on_sqlite = TOX["env"]["py313-django61-mariadb"]["commands"]
+    assert on_mariadb[:3] == ["python", "-m", "tests.servers"]
+    assert on_mariadb[on_mariadb.index("pytest") :][:3] == ["pytest", "-m", MARIADB]
+    assert not {"--ignore", "--deselect", "-k"} & {*on_mariadb}
+    assert on_sqlite[:5] == ["python", "-m", "pytest", "-m", NOT_MARIADB]
+    assert on_sqlite[-1]["of"] == ["tool", "tox", "left_out"]

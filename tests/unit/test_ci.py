@@ -11,13 +11,12 @@ from tests.conftest import ROOT
 STEPS = [
     "install",
     "test",
-    "test-mariadb",
+    "tox ENV=py313-django61-mariadb",
     "test-browser",
     "test-conformance",
     "chaos SECONDS=60",
     "bench QUICK=1",
-    "demo SECONDS=20",
-    "tox ENV=py313-django61",
+    "demo SECONDS=30",
 ]
 MAKE = """#!/bin/sh
 echo "made $*"
