@@ -48,9 +48,10 @@ class Site:
         self.heartbeats = [Heartbeat() for _ in self.heartbeats]
 
     def later(self, seconds):
-        """Let each heartbeat make a pass each second, or each three if it is for long."""
+        """Let each heartbeat make a pass each second, or every few seconds if it is for long."""
         until = self.now + seconds * SECOND
-        step = 3 * SECOND if seconds >= 30 else SECOND
+        # A heartbeat that makes no pass for half a lease believes that it was asleep.
+        step = (9 if seconds >= 120 else 3 if seconds >= 30 else 1) * SECOND
         while self.now < until:
             Process.objects.filter(role=Role.WORKER).update(lease_until=self.now + HOUR)
             for heartbeat in self.heartbeats:
