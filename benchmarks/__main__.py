@@ -5,8 +5,9 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
-from benchmarks import report
+from benchmarks import databases, report
 
 QUICK_OPTIONS = {
     "schedules": ["--repeats", "5"],
@@ -49,10 +50,12 @@ def main() -> int:
         help="see that all of them work and count right; times are not judged",
     )
     options = parser.parse_args()
-    if options.quick:
-        os.environ[report.QUICK] = "1"
-    # Where times are not judged, some may disturb each other: most of the time they wait.
-    with ThreadPoolExecutor(MAX_TOGETHER if options.quick else 1) as pool:
+    with ExitStack() as stack:
+        if options.quick:
+            os.environ[report.QUICK] = "1"
+            os.environ[databases.TEMPLATE] = str(databases.template(stack))
+        # Where times are not judged, some may disturb each other: most of the time they wait.
+        pool = stack.enter_context(ThreadPoolExecutor(MAX_TOGETHER if options.quick else 1))
         ends = list(pool.map(lambda name: _has_failed(name, options.quick), QUICK_OPTIONS))
     failed = [name for name, has_failed in zip(QUICK_OPTIONS, ends, strict=True) if has_failed]
     if failed:

@@ -1,6 +1,7 @@
 """The databases on which benchmarks run: a server that a benchmark starts itself, or a file."""
 
 import argparse
+import os
 import re
 import sqlite3
 import subprocess
@@ -8,12 +9,14 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from django.core.management.color import no_style
 from django.db import connection
 from tests import settings
 from tests.processes import databases
+from tests.processes.site import Site
 from tests.servers import mariadb, postgres
 from tests.servers.mariadb import MariaDBServer
 from tests.servers.postgres import PostgresServer
@@ -23,6 +26,9 @@ POSTGRES, MARIADB, SQLITE = "postgres", "mariadb", "sqlite"
 NAMES = {POSTGRES: "PostgreSQL", MARIADB: "MariaDB", SQLITE: "SQLite"}
 LEARN = {"postgresql": "VACUUM ANALYZE", "mysql": "ANALYZE TABLE {tables}"}
 """What lets a server count its rows. SQLite never does that by itself."""
+
+TEMPLATE = "SISY_BENCH_TEMPLATE"
+"""The variable of the environment that names the data of a `template`."""
 
 Server = TypeVar("Server", PostgresServer, MariaDBServer, ValkeyServer)
 
@@ -34,10 +40,12 @@ class Opened:
     Attributes:
         environment: the variables that tell the processes of a site where it is.
         settings: Django's, for this process.
+        is_migrated: whether it is a copy of a `template`.
     """
 
     environment: dict[str, str]
     settings: dict[str, Any]
+    is_migrated: bool = False
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +75,26 @@ def opened(stack: ExitStack, name: str, folder: Path, *, counts_statements: bool
         # The server's own database has tables of its own.
         url = stack.enter_context(databases.mariadb_database(server.url, "sisybench"))
     else:
-        url = started(stack, PostgresServer(fsync=True, counts_statements=counts_statements)).url
-    return Opened(environment={"DATABASE_URL": url}, settings=settings.database(url))
+        postgresql = PostgresServer(fsync=True, counts_statements=counts_statements)
+        if TEMPLATE in os.environ:
+            postgresql.copy(Path(os.environ[TEMPLATE]))
+        url = started(stack, postgresql).url
+    is_migrated = name == POSTGRES and TEMPLATE in os.environ
+    return Opened(
+        environment={"DATABASE_URL": url}, settings=settings.database(url), is_migrated=is_migrated
+    )
+
+
+def template(stack: ExitStack) -> Path:
+    """Return the data of a PostgreSQL that was migrated, and stopped.
+
+    Quick looks start from copies of it: most of their time would go into migrations.
+    """
+    server = started(stack, PostgresServer())
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="sisybench")))
+    databases.migrate(Site(folder, {"DATABASE_URL": server.url}))
+    server.stop()
+    return server.data
 
 
 def started(stack: ExitStack, server: Server) -> Server:

@@ -77,7 +77,8 @@ def opened(layout: Layout, *, counts_statements: bool = False) -> Iterator[Site]
         site.set(**settings if layout.has_valkey else {**settings, "CHANNEL_LAYERS": {}})
         stack.enter_context(default_database(database.settings))
         stack.callback(_clear_away, site)
-        migrate(site)
+        if not database.is_migrated:
+            migrate(site)
         yield site
 
 

@@ -34,6 +34,15 @@ class DatabaseServer:
             shutil.chown(self._folder, self._user)
             shutil.chown(self._data, self._user)
 
+    @property
+    def data(self) -> Path:
+        """The folder of its data."""
+        return self._data
+
+    def copy(self, data: Path) -> None:
+        """Begin with the data of another server of its kind, which was stopped."""
+        self._run("cp", "-R", f"{data}/.", self._data)
+
     def stop(self, number: int | None = None) -> None:
         """Stop it, by default in good order."""
         if self._process is not None and self._process.poll() is None:
