@@ -13,12 +13,14 @@ from django.utils.translation import gettext
 
 from sisy.dashboard import notes
 from sisy.dashboard.actions.pausing import PAUSE_HOURS
+from sisy.dashboard.charts import bars as bars_of_tracks
 from sisy.dashboard.charts import squares as rows_of_squares
 from sisy.dashboard.page_request import PageRequest
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.reports import disclosure, formatting
 from sisy.reports.output import ShownProgress
 from sisy.reports.squares import LatestRuns
+from sisy.reports.timeline.tracks import Track
 
 register = template.Library()
 
@@ -93,6 +95,12 @@ def span(value: timedelta | None) -> str:
 def squares(context: Context, task: Task, latest: LatestRuns) -> SafeString:
     """Return the squares of a task's latest runs, each a link to the run."""
     return rows_of_squares.of_task(_visit(context), task, latest)
+
+
+@register.simple_tag(takes_context=True)
+def bars(context: Context, track: Track) -> SafeString:
+    """Return the bars of a track of the timeline: its runs and upcoming occurrences."""
+    return bars_of_tracks.of_track(_visit(context), track)
 
 
 @register.inclusion_tag("sisy/dashboard/squares_legend.html")
