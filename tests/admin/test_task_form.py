@@ -133,7 +133,7 @@ def test_an_empty_field_of_user_data_is_empty_user_data():
     assert Task.objects.get().userdata == {}
 
 
-def test_a_change_plans_anew_and_leaves_the_other_columns_alone():
+def test_a_change_plans_again_and_leaves_the_other_columns_alone():
     task = saved(schedule="0 9 * * *", userdata={"n": 1}, max_attempts=3)
     before = Task.objects.values().get()
     assert post(browser_of_superuser(), page_of(task), schedule="0 10 * * *").status_code == 302

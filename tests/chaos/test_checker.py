@@ -263,12 +263,12 @@ class TestOverlaps:
         assert verdict.findings == []
         assert len(verdict.zombies) == 1
 
-    def test_an_attempt_that_continues_twice_is_no_zombie(self):
+    def test_an_attempt_that_continues_twice_is_not_a_zombie(self):
         given = self.stopped(thawed=other_end() - 0.2)
         handed_back = [replace(e, attempt=1) for e in given.executions]
         assert Flaw.CONCURRENT in flaws(replace(given, executions=handed_back))
 
-    def test_a_process_that_was_stopped_for_a_moment_only_is_no_zombie(self):
+    def test_a_process_that_was_stopped_for_a_moment_only_is_not_a_zombie(self):
         given = self.stopped(thawed=MOMENTS[2] + 0.4)
         long = [
             replace(e, end=e.start + 6) if e.run == 2 and e.attempt == 1 else e

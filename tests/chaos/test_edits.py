@@ -67,7 +67,7 @@ class TestAnotherSchedule:
     after = [scheduled(10 + n, START + n) for n in (5, 7, 9)]
     subject = edited(change(3.8, ODD))
 
-    def test_what_was_planned_ahead_and_withdrawn_is_no_loss(self):
+    def test_what_was_planned_ahead_and_withdrawn_is_not_a_loss(self):
         assert flaws(history(*at_even(0, 1), *self.after, subject=self.subject)) == set()
 
     def test_what_was_planned_ahead_must_not_start_after_the_edit(self):
@@ -115,7 +115,7 @@ class TestAnotherPriority:
         given = history(*at_even(0, 1), *self.after[1:], subject=self.subject)
         assert flaws(given) == {Flaw.MISSING}
 
-    def test_a_moment_within_the_edit_is_no_excuse(self):
+    def test_a_moment_within_the_edit_is_not_an_excuse(self):
         slow = edited(change(3.8, length=0.5, priority=7))
         given = history(*at_even(0, 1), *self.after[1:], subject=slow)
         assert flaws(given) == {Flaw.MISSING}

@@ -80,7 +80,7 @@ def test_a_run_that_does_not_exist_is_an_error(key):
         said(f"sisy_runs show {key}")
 
 
-def test_what_is_no_run_is_rejected_with_the_nearest_label(run):
+def test_what_is_not_a_run_is_rejected_with_the_nearest_label(run):
     with pytest.raises(CommandError, match=r"'imports' is not a run\. Use its key, such as 7"):
         said("sisy_runs show imports")
     with pytest.raises(CommandError, match=r"Did you mean 'import'\?"):
@@ -125,7 +125,7 @@ def test_following_shows_what_was_left_out(run, meanwhile):
     )
 
 
-def test_following_continues_behind_the_gap(run, meanwhile):
+def test_following_continues_after_the_gap(run, meanwhile):
     cut = Report(head="first\n", tail="end of a line\nlast\n", written=50_000)
     more = Report(head="first\n", tail="line\nlast\nmore\n", written=50_005)
     write_while_running("default", [(run, cut)], NOON)

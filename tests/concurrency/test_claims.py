@@ -130,7 +130,7 @@ def test_four_workers_start_one_run_of_an_exclusive_task():
 
 
 @pytest.mark.parametrize("overlap", Overlap.values)
-def test_workers_execute_runs_planned_meanwhile_once_each(now, overlap):
+def test_workers_execute_runs_planned_in_the_meantime_once_each(now, overlap):
     tasks = [scheduled("* * * * * *", overlap=overlap) for _ in range(5)]
     going, seconds = Running(), 15
     for n in range(1, seconds + 1):

@@ -104,7 +104,7 @@ def test_changing_iterations_just_before_a_tick_loses_no_due_occurrence(now):
     assert dues(task) == [NOON + MINUTE]
 
 
-def test_a_paused_task_is_planned_no_more_whatever_ticked_meanwhile(now):
+def test_a_paused_task_is_planned_no_more_whatever_ticked_in_the_meantime(now):
     for n in range(1, 11):
         now.moment = NOON + n * MINUTE
         task = scheduled("* * * * * *")

@@ -78,7 +78,7 @@ def test_a_task_that_flaps_stays_after_it_has_succeeded():
     assert why == ("2 of 4 runs in the last 24 hours failed: KeyError. The latest run succeeded.")
 
 
-def test_a_task_that_has_recovered_is_listed_but_is_no_problem():
+def test_a_task_that_has_recovered_is_listed_but_is_not_a_problem():
     ended(scheduled(label="flaps"), [WELL, FAILED, FAILED, WELL])
     page = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
     assert "All clear" in page
@@ -187,7 +187,7 @@ def test_missed_occurrences_without_a_gap_between_heartbeats_keep_their_reason()
     assert alert.why.endswith(reason)
 
 
-def test_missed_occurrences_are_told_from_the_first_to_the_last():
+def test_missed_occurrences_are_reported_from_the_first_to_the_last():
     task = scheduled(label="backup")
     missed_row(task, NOON - 3 * HOUR, NOON - 2 * HOUR, 9, "Nothing was up.", NOON).save()
     [alert] = find_alerts("default", NOON)

@@ -110,7 +110,7 @@ def test_an_unknown_value_is_an_error_on_the_page(site, page, name, mount):
 
 
 @pytest.mark.parametrize(("page", "name"), ASKED)
-def test_a_known_value_is_no_error(site, page, name):
+def test_a_known_value_is_not_an_error(site, page, name):
     browser = browser_of_superuser()
     beside = {"start": "2026-05-03", "end": "2026-05-04"} if page == "backfill" else {}
     for value in (*KNOWN[page, name], ""):

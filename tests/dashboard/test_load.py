@@ -123,7 +123,7 @@ def test_load_above_the_slots_is_marked():
     assert [(square.level, square.is_over) for square in found] == [(5, True), (2, False)]
 
 
-def test_a_pile_on_top_of_a_constant_load_stands_out():
+def test_a_peak_above_a_constant_load_stands_out():
     found = squares([Cell(start=NOON, starts=n) for n in (900, 942, 900)], 2, 942, 900)
     assert [(square.level, square.height) for square in found] == [(0, 0), (5, 80), (0, 0)]
     assert [square.number for square in found] == ["", "+42", ""]

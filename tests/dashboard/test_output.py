@@ -162,7 +162,7 @@ def test_other_words_can_be_masked():
         assert readable("iban=DE12 password=x") == "iban=DE12 password=x"
 
 
-def test_the_second_half_of_a_secret_is_not_shown_behind_a_gap(run):
+def test_the_second_half_of_a_secret_is_not_shown_after_a_gap(run):
     printed(run, "password=hun", tail="ter2\nlast\n", written=100_000)
     assert "ter2" not in output_of(run).text
 

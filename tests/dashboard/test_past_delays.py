@@ -86,7 +86,7 @@ def test_all_tasks_that_are_due_again_count_though_some_were_not_late():
     assert alert.fix.startswith(f"30 {AGAIN}")
 
 
-def test_a_pile_is_no_problem_and_the_overview_leads_to_its_tasks():
+def test_a_past_delay_is_not_a_problem_and_links_to_its_tasks():
     delayed(tasks_of(3))
     groups = grouped(find_alerts("default", NOON))
     over = [group for group in groups if group.lead.is_over]

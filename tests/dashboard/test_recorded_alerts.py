@@ -90,7 +90,7 @@ def test_an_alert_names_the_newest_run_and_its_error_if_one_may_see_it():
     assert "The last 2 runs failed: KeyError." in text
 
 
-def test_what_is_no_problem_is_listed_below_the_problems():
+def test_what_is_not_a_problem_is_listed_below_the_problems():
     up()
     paused = "Not a problem right now"
     Queue.objects.pause("default", "Maintenance.")
@@ -162,7 +162,7 @@ def test_late_tasks_of_two_queues_are_two_problems():
     assert len(grouped(find_alerts("default", NOON))) == 2
 
 
-def test_the_command_for_one_task_is_no_advice_for_several():
+def test_the_command_for_one_task_is_not_advice_for_several():
     up()
     late_alerts(1, fix="Cancel run 5.")
     [group] = grouped(find_alerts("default", NOON))
@@ -208,7 +208,7 @@ def test_acknowledging_can_be_undone():
     assert do("unacknowledge", alert) == ["No alert was acknowledged."]
 
 
-def test_what_is_done_already_is_no_success():
+def test_what_is_done_already_is_not_a_success():
     alert = opened()
     do("close", alert)
     assert do("close", alert) == ["Nothing to close."]

@@ -112,7 +112,7 @@ def test_a_search_that_has_found_enough_is_continued_below_its_last_run():
     assert second.next_before is None
 
 
-def test_a_search_stops_after_so_many_runs_and_says_how_far_it_looked(monkeypatch):
+def test_a_search_stops_at_its_limit_and_says_how_far_it_looked(monkeypatch):
     monkeypatch.setattr(walk, "MAX_LOOKED_AT", 4)
     monkeypatch.setattr(walk, "BATCH", 3)
     rare = ended(queue="rare", at=NOON - DAY)

@@ -158,7 +158,7 @@ def test_the_later_of_two_events_is_named(task):
     }
 
 
-def test_a_pause_is_no_reason_for_a_new_error(task):
+def test_a_pause_is_not_a_reason_for_a_new_error(task):
     changed(task, 10 * HOUR, {"state": ["active", "paused"]})
     failed(task, 9 * HOUR, "KeyError: 'anvil'")
     assert [group.new_since for group in groups(task)] == [""]

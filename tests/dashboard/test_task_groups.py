@@ -121,7 +121,7 @@ def test_each_task_is_on_one_page_of_its_group(sort, monkeypatch):
     assert seen == [expected[:3], expected[3:6], expected[6:]]
 
 
-def test_groups_behind_the_page_are_links(monkeypatch):
+def test_groups_after_the_page_are_links(monkeypatch):
     monkeypatch.setattr(tasks_report, "PAGE_LIMIT", 1)
     for queue in ("a", "b", "c"):
         scheduled(label=f"of {queue}", queue=queue)
@@ -134,7 +134,7 @@ def test_groups_behind_the_page_are_links(monkeypatch):
     ]
 
 
-def test_a_page_lists_only_so_many_groups(monkeypatch):
+def test_a_page_limits_the_number_of_groups(monkeypatch):
     monkeypatch.setattr(tasks_report, "PAGE_LIMIT", 1)
     monkeypatch.setattr(task_groups, "MAX_GROUPS", 2)
     for queue in ("a", "b", "c"):

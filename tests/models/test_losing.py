@@ -96,7 +96,7 @@ def test_runs_with_different_outcomes_are_settled_together():
     assert [run.pk for run in ended] == [runs[1].pk]
 
 
-def test_a_run_that_ended_meanwhile_is_left_alone():
+def test_a_run_that_ended_in_the_meantime_is_left_alone():
     run = in_hand()
     Run.objects.filter(pk=run.pk).update(state=RunState.SUCCEEDED, finished_at=NOON)
     assert lose(run) == ([], [])

@@ -58,7 +58,7 @@ def test_a_new_schedule_repeats_no_occurrence_after_the_clock_was_set_back():
         ("schedule", "30 * * * *", NOON + 30 * MINUTE),
     ],
 )
-def test_each_column_of_the_timing_plans_anew(name, value, next_run):
+def test_each_column_of_the_timing_plans_again(name, value, next_run):
     task = scheduled("0 * * * *")
     setattr(task, name, value)
     task.save()
@@ -96,7 +96,7 @@ def test_a_queryset_update_of_the_schedule_is_planned_by_the_next_tick():
     assert stored(task).next_run == NOON + 30 * MINUTE
 
 
-def test_a_queryset_update_of_something_else_plans_nothing_anew():
+def test_a_queryset_update_of_something_else_plans_nothing_again():
     task = scheduled()
     Task.objects.filter(pk=task.pk).update(queue="slow")
     assert stored(task).next_run == NOON + MINUTE

@@ -53,7 +53,7 @@ def test_runs_are_submitted_to_and_cancelled_on_the_primary(task):
     assert Run.objects.using("default").get().state == "cancelled"
 
 
-def test_a_save_plans_anew_on_the_primary(task):
+def test_a_save_plans_again_on_the_primary(task):
     task.schedule = "0 18 * * *"
     task.save()
     assert stored().next_run == datetime(2026, 5, 5, 18, tzinfo=UTC)

@@ -135,7 +135,7 @@ def test_a_task_that_was_stored_in_bulk_can_be_saved():
     assert stored(task).queue == "slow"
 
 
-def test_a_task_that_was_deleted_meanwhile_is_not_brought_back():
+def test_a_task_that_was_deleted_in_the_meantime_is_not_brought_back():
     task = scheduled()
     stale = stored(task)
     task.delete()
@@ -155,7 +155,7 @@ def test_a_task_that_could_not_be_saved_can_be_fixed_and_saved():
     assert stored(task).next_run == datetime(2027, 1, 1, tzinfo=UTC)
 
 
-def test_a_copy_begins_anew():
+def test_a_copy_begins_again():
     task = scheduled(iterations=1)
     tick("default", NOON + MINUTE)
     copy = stored(scheduled(iterations=2))

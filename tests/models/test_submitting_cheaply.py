@@ -21,7 +21,7 @@ def test_empty_user_data_can_be_filled_in_place_and_saved():
 
 
 @pytest.mark.parametrize("wrong", [[], (), "", 0, False])
-def test_empty_user_data_that_is_no_dict_is_rejected(wrong):
+def test_empty_user_data_that_is_not_a_dict_is_rejected(wrong):
     with pytest.raises(ValueError, match="userdata must be a dict"):
         Task.run_once(jobs.noop, wrong)
     with pytest.raises(ValueError, match=r"userdata\[1\] must be a dict"):

@@ -172,7 +172,7 @@ def test_a_window_that_ends_before_it_starts_is_rejected(end):
     assert str(caught.value).startswith(f"end_running ({end.isoformat()}) must be after")
 
 
-def test_a_start_that_is_moved_behind_the_end_is_rejected():
+def test_a_start_that_is_moved_after_the_end_is_rejected():
     task = made(end_running=NOON + HOUR)
     task.save()
     task.start_running = NOON + HOUR

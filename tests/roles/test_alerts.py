@@ -202,7 +202,7 @@ def test_an_edit_of_success_every_applies_at_once(site):
     assert site.open_kinds() == []
 
 
-def test_a_failing_task_is_not_told_again_as_silent(site):
+def test_a_failing_task_is_not_reported_again_as_silent(site):
     task = site.idle_task(success_every=5 * MINUTE)
     site.fail(task)
     site.later(11 * 60)
@@ -225,7 +225,7 @@ def test_missed_occurrences_are_told_and_over_with_the_next_success(site):
     assert "missed" not in site.open_kinds()
 
 
-def test_a_short_outage_is_no_reason_for_an_alert(site):
+def test_a_short_outage_is_not_a_reason_for_an_alert(site):
     Task.run_iterations(jobs.noop, schedule="* * * * * */10", iterations=10_000)
     site.later(15)
     site.asleep(50 * SECOND)

@@ -118,7 +118,7 @@ def test_a_worker_looks_once_when_it_begins_to_listen(settings):
     asyncio.run(listener.close())
 
 
-def test_rings_and_orders_of_this_process_are_not_heard_twice():
+def test_rings_and_orders_of_this_process_are_not_received_twice():
     """Its own workers hear them without PostgreSQL."""
     ours, theirs = Heard("sisy.run_task"), Heard("sisy.run_task", hears_own=True)
     doorbell.ring([Run(pk=7, queue="default", ready_at=NOON)])

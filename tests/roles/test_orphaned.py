@@ -67,7 +67,7 @@ def test_after_three_failures_in_a_row_it_is_broken_and_the_fix_is_named(minutes
     assert Run.objects.count() == 3
 
 
-def test_a_success_in_between_begins_the_count_anew(minutes):
+def test_a_success_in_between_begins_the_count_again(minutes):
     counter = Counter.objects.create()
     task = scheduled(fn=counter.tick)
     Counter.objects.all().delete()

@@ -181,7 +181,7 @@ def test_the_end_waits_for_the_start_however_often_that_fails(monitor, address):
     ]
 
 
-def test_the_end_follows_soon_behind_a_start_that_is_on_its_way(monitor, address):
+def test_the_end_follows_soon_after_a_start_that_is_on_its_way(monitor, address):
     carried_out(jobs.noop, ping=address)
     now = later()
     (channel,) = sending.due_channels("default", now)

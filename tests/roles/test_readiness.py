@@ -81,7 +81,7 @@ def test_a_worker_that_cannot_start_children_charges_no_run_and_recovers(grounds
     ]
 
 
-def test_other_workers_take_the_runs_meanwhile(grounds):
+def test_other_workers_take_the_runs_in_the_meantime(grounds):
     with at_work(pool=ProcessPool):
         runs = submit(5)
         wait_until(lambda: Process.objects.exclude(problem="").exists())

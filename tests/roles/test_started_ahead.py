@@ -186,7 +186,7 @@ def test_a_run_that_has_started_stays_when_its_task_is_changed(now, end):
     assert calls() == {run.pk: 1}
 
 
-def test_run_now_starts_at_once_beside_a_run_that_may_overlap(now):
+def test_run_now_starts_at_once_next_to_a_run_that_may_overlap(now):
     with at_work():
         run = started_ahead(overlap=Overlap.ALLOW)
         manual = Task.objects.get(pk=run.task_id).run_now()

@@ -68,7 +68,7 @@ def test_a_process_that_ends_does_not_wait_for_it():
     assert not post._thread.is_alive()
 
 
-def test_by_a_layer_it_is_no_outage_of_the_layer(monkeypatch, caplog):
+def test_by_a_layer_it_is_not_an_outage_of_the_layer(monkeypatch, caplog):
     monkeypatch.setattr(sender, "_outage", Outage("The channel layer"))
     layer = RecordingLayer()
     carrier = LayerCarrier(layer)
@@ -82,7 +82,7 @@ def test_by_a_layer_it_is_no_outage_of_the_layer(monkeypatch, caplog):
     assert "The channel layer failed" not in caplog.text
 
 
-async def test_in_memory_it_is_no_outage_either(monkeypatch, caplog):
+async def test_in_memory_it_is_not_an_outage_either(monkeypatch, caplog):
     monkeypatch.setattr(sender, "_outage", Outage("The channel layer"))
     await sender._send_here("sisy.bad", raises)
     assert "Could not make a message for sisy.bad" in caplog.text

@@ -132,7 +132,7 @@ def test_only_declared_fields_can_be_reset(project):
         Task.objects.get(name=project.path("greet")).back_to_code("color")
 
 
-def test_a_change_that_equals_the_code_is_no_override_any_more(project):
+def test_a_change_that_equals_the_code_is_not_an_override_any_more(project):
     project.deploy(schedules=GREET)
     Task.objects.update(queue="slow")
     slow = "@sisy.schedule('*/5 * * * *', queue='slow')\ndef greet(message):\n    pass\n"

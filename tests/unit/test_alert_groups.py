@@ -100,7 +100,7 @@ def test_problems_are_counted_with_those_that_people_know():
     assert [group.is_handled(NOON) for group in groups] == [True, True, False, True]
 
 
-def test_a_paused_queue_alone_is_no_problem():
+def test_a_paused_queue_alone_is_not_a_problem():
     paused = grouped([alert(Kind.QUEUE_PAUSED, "Paused.", Severity.INFO, queues=("mail",))])
     assert in_words(paused, NOON) == ""
 

@@ -11,7 +11,7 @@ def signal():
     return ContainedSignal(use_caching=True)
 
 
-def test_a_batch_is_heard_once_and_each_change_by_other_receivers(signal):
+def test_a_batch_is_received_once_and_each_change_by_other_receivers(signal):
     batches, changes = [], []
     signal.of_batches.append(batches.append)
 

@@ -74,5 +74,5 @@ def test_a_list_of_fields_is_found(code, name):
         "rows = tasks.values_list('label', 'queue', 'state')",
     ],
 )
-def test_a_record_of_some_fields_is_no_list(code):
+def test_a_record_of_some_fields_is_not_a_list(code):
     assert found(code) == []

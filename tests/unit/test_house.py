@@ -131,7 +131,7 @@ def test_imports_that_also_happen_at_run_time_count(tree):
     assert cycles(tree(tea=tea, cup="from shop import tea")) == [["shop.cup", "shop.tea"]]
 
 
-def test_a_package_that_collects_its_modules_is_no_cycle(tree):
+def test_a_package_that_collects_its_modules_is_not_a_cycle(tree):
     source = tree(pots__clay="from .glass import x\nfrom ..tea import y", pots__glass="", tea="")
     assert cycles(source) == []
 

@@ -42,7 +42,7 @@ def test_a_request_without_a_body_is_possible(server):
 
 
 @pytest.mark.parametrize("code", [400, 404, 429, 500, 503])
-def test_an_answer_that_is_no_success_is_an_error(server, code):
+def test_an_answer_that_is_not_a_success_is_an_error(server, code):
     server.answer = status(code)
     error = error_of(f"{server.url}/{SECRET}")
     assert error.status == code

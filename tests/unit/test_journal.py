@@ -132,7 +132,7 @@ def test_a_flusher_tries_again_after_a_failure(flusher_of, monkeypatch, caplog):
     assert caplog.text.count("Storing the output of runs failed") == 1
 
 
-def test_what_ended_meanwhile_is_not_tried_again(flusher_of, monkeypatch):
+def test_what_ended_in_the_meantime_is_not_tried_again(flusher_of, monkeypatch):
     monkeypatch.setattr("sisy.runtime.flusher.RETRY_INTERVAL", 0.01)
     tries = []
 

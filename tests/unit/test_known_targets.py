@@ -123,7 +123,7 @@ def test_an_attribute_that_a_module_computes_is_looked_up_each_time(chores):
     assert resolved[0] is not resolved[1]
 
 
-def test_so_many_are_known_and_no_more(chores, monkeypatch):
+def test_the_number_of_known_ones_is_limited(chores, monkeypatch):
     monkeypatch.setattr(known, "MAX_KNOWN", 3)
     for n in range(10):
         setattr(chores, f"tidy_{n}", FunctionType(chores.tidy.__code__, {}, f"tidy_{n}"))

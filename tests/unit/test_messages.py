@@ -80,7 +80,7 @@ def test_the_longest_message_fits_into_a_notify():
 
 
 @pytest.mark.parametrize("payload", ["", "no json", "{", "[" * 7999])
-def test_a_payload_that_is_no_message_is_none(payload):
+def test_a_payload_that_is_not_a_message_is_none(payload):
     assert messages.from_payload(payload) is None
 
 

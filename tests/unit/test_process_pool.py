@@ -188,7 +188,7 @@ async def test_a_run_that_the_child_cannot_read_fails_and_keeps_no_slot(pool):
     assert await result(pool, pid)
 
 
-async def test_a_child_is_replaced_after_so_many_runs(pool_of):
+async def test_a_child_is_replaced_after_a_number_of_runs(pool_of):
     pool = pool_of(ProcessPool, 1, max_runs_per_child=2)
     pids = [await result(pool, leaves_a_thread_behind) for _ in range(6)]
     assert pids[0::2] == pids[1::2]

@@ -124,14 +124,14 @@ def test_files_functions_and_doors_are_counted(walked):
     assert counts(walk) == {"office.py": (1, 0), "desk.py": (3, 2), "post.py": (2, 1)}
 
 
-def test_a_turn_of_a_loop_is_no_re_entry(walked):
+def test_a_turn_of_a_loop_is_not_a_re_entry(walked):
     assert counts(walked(lambda office: office.in_a_loop())) == {
         "office.py": (1, 0),
         "desk.py": (1, 0),
     }
 
 
-def test_a_call_back_into_a_file_that_was_not_left_is_no_re_entry(walked, tiny):
+def test_a_call_back_into_a_file_that_was_not_left_is_not_a_re_entry(walked, tiny):
     walk = walked(lambda office: tiny("desk").note(tiny("post").read))
     assert counts(walk) == {"desk.py": (2, 0), "post.py": (1, 0)}
 

@@ -8,7 +8,7 @@ async function copy(text) {
     try {
       return await navigator.clipboard.writeText(text);
     } catch {
-      // The older way below often works nevertheless.
+      // The older way below often still works.
     }
   }
   const field = document.createElement("textarea");

@@ -83,7 +83,7 @@ class Parts {
     this.#plan();
   }
 
-  // Add what a part wants to be told of itself when it is fetched again, such as "looked=500".
+  // Add the parameters that a part needs when it is fetched again, such as "looked=500".
   #carry(address, names) {
     for (const part of this.#all.filter(({ dataset }) => names.includes(dataset.sisyPart))) {
       const carried = part.querySelector("[data-sisy-carry]")?.dataset.sisyCarry;
