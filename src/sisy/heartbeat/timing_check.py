@@ -130,8 +130,8 @@ def audit(using: str, now: datetime, first_pk: int, last_pk: int, turn: Turn = E
         first_pk, last_pk: the first and the last task to check.
     """
     # Raw SQL leaves no trace of when it happened. So these tasks are planned from the moment at
-    # which they are found.
-    part = Task.objects.using(using).filter(pk__gte=first_pk, pk__lte=last_pk)
+    # which they are found. Those that are due are planned first: see `replaced_timing`.
+    part = Task.objects.using(using).filter(pk__gte=first_pk, pk__lte=last_pk, next_run__gt=now)
     return _plan_anew(part.with_stale_timing(), now, turn, from_change=False)
 
 

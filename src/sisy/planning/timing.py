@@ -54,6 +54,12 @@ def fingerprint() -> Combinable:
     return Concat(*spaced, output_field=TextField())
 
 
+def timing_in(fingerprint: str) -> tuple[str, str] | None:
+    """Return the schedule and the time zone in a stored fingerprint; None if it is empty."""
+    _, *columns = fingerprint.split("|")
+    return (columns[0], columns[1]) if columns else None
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """A schedule within a window, ``start`` ≤ due < ``end``. Either bound may be None.
