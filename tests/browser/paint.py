@@ -17,7 +17,7 @@ from tests.pictures.__main__ import running_demo
 BAR = 500  # milliseconds until the first text is painted
 VIEWPORTS = ((1440, 900), (390, 844))
 TIMES = 5
-READ = """() => {
+MEASURE = """() => {
     const [page] = performance.getEntriesByType('navigation');
     const files = performance.getEntriesByType('resource');
     const painted = (name) => performance.getEntriesByName(name)[0].startTime;
@@ -62,7 +62,7 @@ def look(browser: Any, address: str, viewport: dict[str, int]) -> dict[str, floa
     window = context.new_page()
     window.goto(address)
     window.wait_for_function(PAINTED)
-    found: dict[str, float] = window.evaluate(READ)
+    found: dict[str, float] = window.evaluate(MEASURE)
     context.close()
     return found
 
