@@ -1,7 +1,7 @@
 """Measures when the overview is first seen: ``python -m tests.browser.paint``.
 
-It starts the demo, unless the address of a site is given. Each look has an empty cache. What a
-look takes depends on the machine and on its other work, so this is a command and not a test.
+It starts the demo, unless the address of a site is given. Each load begins with an empty cache.
+Its duration depends on the machine and on its other work, so this is a command and not a test.
 """
 
 import argparse

@@ -134,7 +134,7 @@ def test_behind_pgbouncer_a_worker_without_a_layer_polls_and_says_so_once(site, 
     assert worker.stop() == 0
     [line] = [line for line in worker.output.splitlines() if "PostgreSQL" in line]
     assert "a pooler such as PgBouncer shares this session" in line
-    assert line.endswith("connect to PostgreSQL itself); polling instead")
+    assert line.endswith("connect directly to PostgreSQL); polling instead")
     assert set(map(tuple, left_on_sessions(bouncer).values())) == {()}
 
 

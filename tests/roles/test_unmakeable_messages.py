@@ -1,4 +1,4 @@
-"""A message that cannot be made is logged once, and does not hold up the messages behind it."""
+"""A message that cannot be created is logged once, and does not delay the messages after it."""
 
 import queue
 from concurrent.futures import wait
@@ -54,7 +54,7 @@ def test_by_notify_the_letters_behind_it_are_sent(reason, caplog):
     # Whoever waits for it need not wait, and it is not tried again.
     assert wait([bad], timeout=30).done
     assert len(caplog.records) == 1
-    assert "Could not make a message for sisy.bad" in caplog.text
+    assert "Could not create a message for sisy.bad" in caplog.text
     assert not post._outage.failures
 
 
@@ -78,12 +78,12 @@ def test_by_a_layer_it_is_not_an_outage_of_the_layer(monkeypatch, caplog):
     assert layer.sent.get(timeout=30) == ("sisy.good", GOOD)
     assert layer.sent.empty()
     assert not sender._outage.failures
-    assert caplog.text.count("Could not make a message for sisy.bad") == 2
+    assert caplog.text.count("Could not create a message for sisy.bad") == 2
     assert "The channel layer failed" not in caplog.text
 
 
 async def test_in_memory_it_is_not_an_outage_either(monkeypatch, caplog):
     monkeypatch.setattr(sender, "_outage", Outage("The channel layer"))
     await sender._send_here("sisy.bad", raises)
-    assert "Could not make a message for sisy.bad" in caplog.text
+    assert "Could not create a message for sisy.bad" in caplog.text
     assert not sender._outage.failures

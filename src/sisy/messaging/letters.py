@@ -23,7 +23,7 @@ class Letter:
     """A message that is waiting to be sent, at a moment of the monotonic clock.
 
     Attributes:
-        sent: done when it was sent, or dropped because it cannot be made.
+        sent: done when it was sent, or dropped because it cannot be created.
     """
 
     make: Make
@@ -32,9 +32,9 @@ class Letter:
 
 
 def made(address: str, make: Make, form: Callable[[Mapping[str, Any]], T]) -> T | None:
-    """Return a message in the form in which it is sent; None if it cannot be made."""
+    """Return a message in the form in which it is sent; None if it cannot be created."""
     try:
         return form(make())
     except Exception:  # noqa: BLE001 - the border around our own steps
-        logger.exception("Could not make a message for %s; it is dropped", address)
+        logger.exception("Could not create a message for %s; dropping it", address)
         return None

@@ -83,7 +83,7 @@ class NotifyPost:
     def send(self, channel: str, make: Make, after: float = 0.0) -> "Future[None]":
         """Send a message in ``after`` seconds. The future is done when it was sent.
 
-        A message that cannot be made is logged and dropped.
+        A message that cannot be created is logged and dropped.
         """
         name = messages.notify_name(channel)
         leaves_at = time.monotonic() + after
@@ -291,4 +291,4 @@ def _call(step: Callable[[Any], object], value: Any) -> None:
     try:
         step(value)
     except Exception:  # noqa: BLE001 - the other subscribers must hear, too
-        logger.exception("Could not pass on a message of PostgreSQL")
+        logger.exception("Could not deliver a notification of PostgreSQL")

@@ -134,7 +134,8 @@ class NotifySession:
         if pid != self._pid:
             raise NotHeard(
                 "a pooler such as PgBouncer shares this session with other clients. To start runs "
-                "at once, let workers, heartbeats and live dashboards connect to PostgreSQL itself"
+                "at once, let workers, heartbeats and live dashboards connect directly to "
+                "PostgreSQL"
             )
 
     def _wait_for_probe(self) -> None:
@@ -149,7 +150,8 @@ class NotifySession:
         if not self._probe_arrived:
             raise NotHeard(
                 f"no notification arrived within {PROBE_TIMEOUT:g} s. To start runs at once, let "
-                "workers, heartbeats and live dashboards connect to the primary PostgreSQL itself"
+                "workers, heartbeats and live dashboards connect directly to the primary "
+                "PostgreSQL server"
             )
 
     def _change(self, changes: Iterable[tuple[str, str]]) -> None:

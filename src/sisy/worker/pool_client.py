@@ -18,8 +18,8 @@ from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.prefetch import InFlight
 
 BUSY = "Its worker was busy with longer runs."
-SET_BACK = "The clock was set back before its moment."
-NOT_CALLED_YET = "It was asked to stop before it was called."
+SET_BACK = "The clock was set back, so it is not ready yet."
+NOT_CALLED_YET = "It was asked to stop before its function was called."
 FIRST_RETRY_DELAY = 0.5  # seconds
 MAX_RETRY_DELAY = 30.0
 
