@@ -15,6 +15,7 @@ from sisy.dashboard import notes
 from sisy.dashboard.actions.pausing import PAUSE_HOURS
 from sisy.dashboard.charts import bars as bars_of_tracks
 from sisy.dashboard.charts import squares as rows_of_squares
+from sisy.dashboard.icons import ICONS
 from sisy.dashboard.page_request import PageRequest
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.reports import disclosure, formatting
@@ -23,23 +24,6 @@ from sisy.reports.squares import LatestRuns
 from sisy.reports.timeline.tracks import Track
 
 register = template.Library()
-
-ICONS = {
-    TaskState.ACTIVE: "●",
-    TaskState.PAUSED: "‖",
-    TaskState.BROKEN: "✕",
-    TaskState.RETIRED: "■",
-    RunState.QUEUED: "…",
-    RunState.RUNNING: "▶",
-    RunState.SUCCEEDED: "✓",
-    RunState.FAILED: "✕",
-    RunState.TIMED_OUT: "◔",
-    RunState.LOST: "⚡",
-    RunState.CANCELLED: "⊘",
-    RunState.MISSED: "◌",
-    RunState.SKIPPED: "↷",
-}
-"""A symbol for each state, so that states differ not only by colour."""
 
 
 def _visit(context: Context) -> PageRequest:
@@ -164,6 +148,18 @@ def narrowed(width: float) -> str:
 def instant(value: datetime) -> str:
     """Return a moment in the reader's zone to the millisecond, with the exact one on hover."""
     return formatting.instant(value)
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """Return an icon beside words that say the same."""
+    return format_html('<span aria-hidden="true">{}</span>', ICONS[name])
+
+
+@register.simple_tag
+def glyph(name: str) -> str:
+    """Return the character of an icon."""
+    return ICONS[name]
 
 
 @register.simple_tag
