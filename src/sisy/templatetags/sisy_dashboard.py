@@ -225,6 +225,6 @@ def _state(value: str, words: str, reason: str) -> SafeString:
         '<span class="sisy-state {}"{}><span aria-hidden="true">{}</span> {}</span>',
         formatting.LOOKS.get(value, "quiet"),  # type: ignore[call-overload]
         format_html(' title="{}"', reason) if reason else "",
-        ICONS.get(value, "?"),  # type: ignore[call-overload]
+        ICONS.get(value, "?"),
         words,
     )
