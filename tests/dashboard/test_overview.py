@@ -254,3 +254,11 @@ def test_runs_of_long_ago_are_found_again():
     assert 'class="bar good"' in page
     assert "2026-05-02" in page
     assert "2026-05-05" not in re.sub(r"at=[^&\"]*", "", page)
+
+
+def test_the_bars_of_the_timeline_are_well_formed():
+    ran()
+    svgs = re.findall(r"<svg.*?</svg>", markup("timeline"), re.DOTALL)
+    assert any('class="bar' in svg for svg in svgs)
+    for svg in svgs:
+        assert not re.search(r'=[^"\s>]*/>', svg), svg

@@ -11,6 +11,8 @@ from sisy.reports import formatting
 from sisy.reports.timeline.tracks import BAR_HEIGHT, Bar, Track
 from sisy.reports.timeline.upcoming import ForecastBar
 
+ROUND = ' rx="2"'
+
 
 def of_track(page_request: PageRequest, track: Track) -> SafeString:
     """Return the bars of a track as the content of its SVG."""
@@ -25,7 +27,7 @@ def _past(bar: Bar, before: str, after: str) -> str:
     rects = "".join(
         f'<rect class="bar {escape(part.looks)}" x="{_number(bar.x)}%" y="{part.y}" '
         f'width="{_number(bar.width)}%" height="{part.height}"'
-        f"{' rx=2' if part.height == BAR_HEIGHT else ''}/>"
+        f"{ROUND if part.height == BAR_HEIGHT else ''}/>"
         for part in bar.slices
     )
     # The title is the name of the link as well.
