@@ -43,13 +43,16 @@ ON_EACH_DATABASE = {
     "testing",
 }
 # Of these, what any one server proves, and MariaDB would not do otherwise: signals, process
-# managers, other engines, the channel layer. How rows are locked is not among it, nor how they are
-# found again after kills.
+# managers, other engines, the channel layer, requests to other hosts. How rows are locked is not
+# among it, nor how they are found again after kills.
 ON_ONE_SERVER = {
+    "processes/test_deadman.py",
     "processes/test_deploys.py",
     "processes/test_engines.py",
     "processes/test_layouts.py",
     "processes/test_outages_of_valkey.py",
+    "processes/test_outbox.py",
+    "processes/test_pings.py",
     "processes/test_runworker.py",
     "processes/test_stopping.py",
 }

@@ -17,6 +17,9 @@ from tests.support.moments import HOUR, MINUTE, SECOND
 from tests.support.waiting import wait_until
 
 LEASE = 5  # seconds, the shortest
+# Which statements a worker sends when it is stopped, or when the clock of a file is set, does not
+# depend on the kind of server, and tests in roles/ send them on each.
+on_one_server = pytest.mark.one_server
 
 
 @pytest.fixture
@@ -26,6 +29,7 @@ def stage(new_site, forks):
         yield Stage(site, forks)
 
 
+@on_one_server
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopping_worker_hands_the_run_over_for_the_same_moment(stage, number):
     first = stage.start("sisy_worker")
@@ -50,6 +54,7 @@ def test_a_stopping_worker_hands_the_run_over_for_the_same_moment(stage, number)
     assert second.stop() == other.stop() == 0
 
 
+@on_one_server
 def test_a_draining_worker_hands_the_run_over_and_ends(stage):
     process = stage.start("sisy_worker", "--grace", "600")
     run = stage.started_ahead()
@@ -60,6 +65,7 @@ def test_a_draining_worker_hands_the_run_over_and_ends(stage):
     assert stage.notes() == []
 
 
+@on_one_server
 @pytest.mark.parametrize("by", [10 * SECOND, HOUR], ids=str)
 def test_a_clock_that_is_set_forwards_calls_no_run_early_or_twice(stage, by):
     heartbeat, worker = stage.start("sisy_heartbeat"), stage.start("sisy_worker")
@@ -70,6 +76,7 @@ def test_a_clock_that_is_set_forwards_calls_no_run_early_or_twice(stage, by):
     assert worker.stop() == heartbeat.stop() == 0
 
 
+@on_one_server
 @pytest.mark.parametrize("by", [SECOND / 2, HOUR], ids=str)
 def test_a_clock_that_is_set_back_neither_loses_nor_repeats_the_call(stage, by):
     heartbeat, worker = stage.start("sisy_heartbeat"), stage.start("sisy_worker")
