@@ -15,7 +15,8 @@ from tests.support.records import scheduled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-DEPTHS = [600, 990]  # SQLite takes no JSON of more than 1000 levels
+# SQLite takes no JSON of more than 1000 levels. The pages see no difference between servers.
+DEPTHS = [600, 990] if connection.vendor == "sqlite" else [990]
 
 
 def nested_text(depth):
