@@ -221,7 +221,7 @@ def test_runs_that_match_are_retried_after_a_confirmation(asked):
     run_of(state=RunState.TIMED_OUT)
     asked("y")
     text = said("sisy_runs retry --task tea")
-    assert text.startswith("This retries 2 runs: 1 timed out, 1 failed. Each is submitted once")
+    assert text.startswith("This retries 2 runs: 1 timed out, 1 failed. Each is submitted again")
     assert text.endswith("Submitted 2 retries.\n")
     assert Run.objects.filter(origin="retry").count() == 2
 

@@ -35,6 +35,9 @@ def test_in_80_columns_labels_are_told_apart_and_moments_are_whole(monkeypatch):
         label = f"invoices in shop {zone[:5]}"
         scheduled("*/10 6-22 * * *", label=label, queue="labels", timezone=zone)
     scheduled("0 5 * * *", label="old").pause()
+    for number, task in enumerate(Task.objects.order_by("pk"), start=1):
+        # MariaDB makes keys that are larger than those of all earlier tests.
+        Task.objects.filter(pk=task.pk).update(id=number)
     head, _, *rows, hint = seen("sisy_tasks list", monkeypatch).splitlines()
     assert head.split() == ["id", "label", "schedule", "state", "next", "run"]
     assert max(map(len, [head, *rows])) <= 80

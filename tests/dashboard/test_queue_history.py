@@ -89,7 +89,7 @@ def test_very_many_runs_are_estimated_from_a_sample(task, monkeypatch):
     Run.objects.bulk_create(runs)
     assert sum(history().ended) == 100
     text = text_of(browser_of("view_task").get("/sisy/fleet/?parts=queues"))
-    assert "estimated from 1 of 10 runs" in text
+    assert "estimated from 1 in 10 runs" in text
     assert "≈ 100" in text
 
 
