@@ -84,7 +84,7 @@ def test_the_frame_keeps_its_place_on_all_pages(look, address):
     assert len(places) == 1
 
 
-def test_moments_are_shown_in_the_zone_of_the_browser(look, address):
+def test_moments_are_shown_in_the_zone_of_the_browser(look, address, alert):
     with look(address, timezone_id="Asia/Tokyo") as window:
         window.locator("#sisy-display summary").click()
         window.get_by_role("button", name="Mine").click()
