@@ -33,4 +33,4 @@ ICONS: dict[str, str] = {
     "opens": "▾",
     "closes": "▴",
 }
-"""The icon of each state, so that states differ not only by colour, and of what is no state."""
+"""The icon of each state, so that states differ not only by colour, and of other things."""
