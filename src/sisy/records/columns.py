@@ -164,7 +164,9 @@ class TaskColumns(models.Model):
         _("start within"),
         null=True,
         blank=True,
-        help_text=_("Alert if a run has not started this long after it was due. Empty for never."),
+        help_text=_(
+            "Alert if a run has not started this long after it is ready. Empty for never."
+        ),
     )
     expected_duration = models.DurationField(
         _("expected duration"),
