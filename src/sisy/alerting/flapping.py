@@ -44,7 +44,7 @@ def flaps(
     Args:
         latest: its latest runs, the newest first.
         limit: the number of failures in a row that are a reason for an alert.
-        opened_by: the key of the run because of which its open alert was opened, if it has one.
+        opened_by: the key of the run that opened its alert; None if no alert is open.
     """
     recent = [run for run in latest if not run.finished_at or now - run.finished_at < MEMORY]
     successes = in_a_row(recent)

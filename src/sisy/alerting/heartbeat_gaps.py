@@ -61,7 +61,7 @@ class Gap:
         return self.until is not None and self.since <= last and first <= self.until
 
     def in_place_of_reason(self, words: str, zone: tzinfo) -> str:
-        """Return why occurrences were missed, with the gap instead of what was known before.
+        """Return a text with this gap in place of the stored reason, if the gap is over.
 
         Args:
             words: a text with the reason that was stored when they were missed.
@@ -73,7 +73,7 @@ class Gap:
 
 
 def gap_that_explains(gaps: Iterable[Gap], first: datetime, last: datetime) -> Gap | None:
-    """Return the latest gap because of which occurrences between two moments were missed."""
+    """Return the latest gap that explains why occurrences between two moments were missed."""
     return next((gap for gap in gaps if gap.explains(first, last)), None)
 
 

@@ -2,7 +2,7 @@
 
 While no heartbeat is running, tasks become overdue. If raw SQL changes their schedule then, the
 task has the new schedule, but what it has missed was due by the old one. That is still in its
-fingerprint. A heartbeat plans by it up to now, and then anew.
+fingerprint. A heartbeat plans by the old one up to now, and by the new one from then on.
 """
 
 from collections.abc import Iterable
