@@ -3,7 +3,6 @@
 The failure of the field: a poll that reads what was deleted, again and again, until a report ends.
 """
 
-import json
 from datetime import timedelta
 
 import pytest
@@ -15,6 +14,7 @@ from sisy.models import Process, Role, Task, TaskState, task_with_callable
 from sisy.store import due
 from tests.app import jobs
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.pages import pages_of_plan
 from tests.support.records import worker
 
 pytestmark = [
@@ -36,11 +36,14 @@ def pages_of(statement, **values):
         for _ in range(2):  # the first time, a session also reads where the indexes begin
             cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", params)
             [[found]] = cursor.fetchall()
-    plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
-    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    return pages_of_plan(found)
 
 
 def test_a_look_reads_a_few_pages_though_most_tasks_are_retired():
+    mine = Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=HOUR)
+    moments = {"since": NOON - SECOND, "messages_since": NOON - MINUTE, "due_since": NOON - SECOND}
+    look = pages_of(due.LOOK_AHEAD, process=mine.pk, **moments)
+    unplanned = pages_of(due.ANY_UNPLANNED)
     Task.objects.bulk_create(
         task_with_callable(jobs.noop, schedule="0 0 1 1 *") for _ in range(10 * TASKS)
     )
@@ -49,10 +52,8 @@ def test_a_look_reads_a_few_pages_though_most_tasks_are_retired():
     ended.update(state=TaskState.RETIRED, next_run=None)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE sisy_task")
-    mine = Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=HOUR)
-    moments = {"since": NOON - SECOND, "messages_since": NOON - MINUTE, "due_since": NOON - SECOND}
-    assert pages_of(due.LOOK_AHEAD, process=mine.pk, **moments) < 10 * FURTHER_PAGES
-    assert pages_of(due.ANY_UNPLANNED) < FURTHER_PAGES
+    assert pages_of(due.LOOK_AHEAD, process=mine.pk, **moments) <= look + FURTHER_PAGES
+    assert pages_of(due.ANY_UNPLANNED) <= unplanned + FURTHER_PAGES
 
 
 def test_a_look_reads_a_few_pages_though_all_plans_have_left_their_entries():
@@ -63,6 +64,8 @@ def test_a_look_reads_a_few_pages_though_all_plans_have_left_their_entries():
     worker(NOON, HOUR)
     looked = {"process": mine.pk, "since": NOON - SECOND, "messages_since": NOON - MINUTE}
     Task._base_manager.update(next_run=NOON + 2 * DAY)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE sisy_task")  # which counts only other tests' tasks otherwise
     before = pages_of(due.LOOK_AHEAD, due_since=NOON - SECOND, **looked)
     # No dead row can be removed in the transaction that made it, as if a snapshot were held.
     Task._base_manager.update(next_run=NOON - HOUR)

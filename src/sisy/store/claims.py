@@ -80,42 +80,44 @@ LOCK_EXCLUSIVE_TASKS = Statement("""
 """)
 
 # A queued run that has started and is not ready was handed over by a worker that stops. Its
-# function may still run until it is ready. Running ones come first: if there are more rows than
-# the limit, the limit leaves out queued ones.
+# function may still run until it is ready. The limit applies only to the runs that a claim could
+# start: each run that may be running counts.
 LIVE_RUNS = Statement("""
-    SELECT {columns} FROM sisy_running_run entry
+    SELECT {columns} FROM {running_of_tasks}
     JOIN sisy_run ON sisy_run.id = entry.run_id
     WHERE entry.task_id {in_tasks} AND entry.run_id {not_in_known}
     UNION ALL
-    SELECT {columns} FROM sisy_queued_run entry
+    SELECT {columns} FROM {queued_of_tasks}
     JOIN sisy_run ON sisy_run.id = entry.run_id
     WHERE entry.task_id {in_tasks} AND entry.run_id {not_in_known}
-        AND (
-            (sisy_run.started_at IS NOT NULL AND entry.ready_at > %(now)s)
-            OR (
-                entry.ready_at <= %(now)s AND sisy_run.cancel_requested_at IS NULL
-                AND entry.queue {in_queues} AND entry.engine = %(engine)s
-                AND NOT EXISTS (
-                    SELECT 1 FROM sisy_queue
-                    WHERE name = entry.queue AND paused_at IS NOT NULL
-                )
-                AND NOT (
-                    sisy_run.target_path {in_missing}
-                    AND (
-                        sisy_run.unresolved_since IS NULL
-                        OR sisy_run.unresolved_since > %(missing_since)s
-                    )
+        AND entry.ready_at > %(now)s AND sisy_run.started_at IS NOT NULL
+    UNION ALL
+    SELECT * FROM (
+        SELECT {columns} FROM sisy_queued_run entry
+        JOIN sisy_run ON sisy_run.id = entry.run_id
+        WHERE entry.task_id {in_tasks} AND entry.run_id {not_in_known}
+            AND entry.ready_at <= %(now)s AND sisy_run.cancel_requested_at IS NULL
+            AND entry.queue {in_queues} AND entry.engine = %(engine)s
+            AND NOT EXISTS (
+                SELECT 1 FROM sisy_queue
+                WHERE name = entry.queue AND paused_at IS NOT NULL
+            )
+            AND NOT (
+                sisy_run.target_path {in_missing}
+                AND (
+                    sisy_run.unresolved_since IS NULL
+                    OR sisy_run.unresolved_since > %(missing_since)s
                 )
             )
-        )
-    ORDER BY state DESC, ready_at, id
-    LIMIT %(limit)s
+        ORDER BY entry.ready_at, entry.run_id
+        LIMIT %(limit)s
+    ) AS ready
 """)
 
 LIVE_TASKS = Statement("""
-    SELECT task_id FROM sisy_running_run WHERE task_id {in_tasks}
+    SELECT entry.task_id FROM {running_of_tasks} WHERE entry.task_id {in_tasks}
     UNION
-    SELECT entry.task_id FROM sisy_queued_run entry
+    SELECT entry.task_id FROM {queued_of_tasks}
     WHERE entry.task_id {in_tasks} AND (
         entry.ready_at <= %(now)s OR EXISTS (
             SELECT 1 FROM sisy_run

@@ -40,15 +40,16 @@ ANY_UNPLANNED = Statement(FIRST_UNPLANNED)
 # registered. It also has the time, so that a heartbeat does not have to ask for it. There may be
 # many rows of ended processes: the index sisy_process_registered skips them. Each page that a look
 # reads counts, since every heartbeat looks all the time. So the rows of the registered processes
-# are read once for all questions. The condition on the key of the task, which is always true,
+# are read once for all questions. The condition on the runs of the task, which is always true,
 # makes PostgreSQL read the row itself. To answer from the index alone, it would also have to read
-# a page of the visibility map.
+# a page of the visibility map. No index has this column: with one that has, PostgreSQL reads and
+# sorts all tasks if there were few when it last counted them.
 LOOK_AHEAD = Statement(f"""
     SELECT
         ({FIRST_UNPLANNED}) IS NOT NULL,
         (
             SELECT next_run FROM sisy_task
-            WHERE state = 'active' AND next_run >= %(due_since)s AND id > 0
+            WHERE state = 'active' AND next_run >= %(due_since)s AND runs_planned >= 0
             ORDER BY next_run LIMIT 1
         ) {{as_utc}},
         (
@@ -90,13 +91,14 @@ LOCK_TASKS_AHEAD = Statement("""
 """)
 
 # The entries of runs that were planned ahead and are not due yet are few, and the first ones of an
-# index. A run that has started keeps what it copied.
+# index. A run that has started keeps what it copied. A task retires when its last run is due: if
+# it has, the transaction that asks has read the clock earlier.
 OUTDATED = """
     SELECT DISTINCT entry.task_id FROM sisy_queued_run entry
     JOIN sisy_run ON sisy_run.id = entry.run_id
     JOIN sisy_task ON sisy_task.id = entry.task_id
     WHERE entry.is_delayed AND entry.is_ahead AND entry.ready_at > %(now)s
-        AND sisy_run.attempt = 0
+        AND sisy_run.attempt = 0 AND sisy_task.state <> 'retired'
         AND (
             sisy_task.state <> 'active' OR sisy_task.next_run IS NULL
             OR sisy_task.label <> sisy_run.label

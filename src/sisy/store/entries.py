@@ -49,6 +49,26 @@ TROUBLED_OF_STORED = (
     f"WHERE {IS_TROUBLED}"
 )
 
+
+def deletion_of(table: str, runs: str) -> str:
+    """Return PostgreSQL's deletion of the entries of runs from a small table.
+
+    Args:
+        runs: the name of a part of the statement that returns the runs' ``id`` and ``task_id``.
+    """
+    # A subquery for each run leaves PostgreSQL no choice but to look up its entry by the key. With
+    # a join, it would read the whole table as long as that seems cheap. While a snapshot is held,
+    # that would be all entries that were deleted since.
+    return f"""
+        DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+            SELECT (
+                SELECT entry.ctid FROM {table} entry
+                WHERE entry.task_id = {runs}.task_id AND entry.run_id = {runs}.id
+            ) FROM {runs}
+        ))
+    """
+
+
 # The primary key of the small tables begins with the task, so that one index finds both the entry
 # of a run and those of a task. The ledger says to which task a run belongs.
 DELETE_QUEUED = Statement("""

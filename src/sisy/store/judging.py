@@ -64,7 +64,7 @@ LOOK = Statement(f"""
         {IS_SILENT},
         {_is_any("sisy_queued_run WHERE engine = '' AND queue > '' ORDER BY queue")},
         {_is_any("sisy_alert WHERE open_key > '' ORDER BY open_key")},
-        (SELECT tell_at FROM sisy_alert WHERE tell_at IS NOT NULL ORDER BY tell_at LIMIT 1)
+        (SELECT notify_at FROM sisy_alert WHERE notify_at IS NOT NULL ORDER BY notify_at LIMIT 1)
         {{as_utc}}
 """)
 
@@ -82,7 +82,7 @@ LATEST_OF_A_TASK = """
     SELECT * FROM (
         SELECT task_id, id, state, finished_at {{as_utc}} FROM (
             SELECT task_id, id, state, finished_at FROM sisy_run
-            WHERE task_id = %(task_{n})s ORDER BY id DESC LIMIT %(most)s
+            WHERE task_id = %(task_{n})s {bound} ORDER BY id DESC LIMIT %(most)s
         ) AS newest_{n}
         WHERE state IN ({states}) ORDER BY id DESC LIMIT %(count_{n})s
     ) AS latest_{n}
@@ -148,22 +148,32 @@ def unjudged(using: str, most: int) -> list[int]:
 
 
 def latest_ended(
-    using: str, counts: Mapping[int, int], *, only_success: bool = False
+    using: str,
+    counts: Mapping[int, int],
+    *,
+    only_success: bool = False,
+    up_to: Mapping[int, int] | None = None,
 ) -> dict[int, list[Ended]]:
     """Return the latest finished runs of tasks, the newest first.
 
     Args:
         counts: by the key of a task, how many of its runs to return at most.
         only_success: whether to return only runs that succeeded.
+        up_to: by the key of each of these tasks, the key of the newest run to return, if there
+            may be later ones.
     """
     found: dict[int, list[Ended]] = defaultdict(list)
     states = _in_sql([RunState.SUCCEEDED]) if only_success else ENDED
+    bound = "" if up_to is None else "AND id <= %(up_to_{n})s"
+    text = LATEST_OF_A_TASK.replace("{bound}", bound)
     pairs = sorted(counts.items())
     for start in range(0, len(pairs), TASKS_AT_ONCE):
         some = pairs[start : start + TASKS_AT_ONCE]
-        each = [LATEST_OF_A_TASK.format(n=n, states=states) for n in range(len(some))]
+        each = [text.format(n=n, states=states) for n in range(len(some))]
         named = {f"task_{n}": task for n, (task, _) in enumerate(some)}
         limits = {f"count_{n}": count for n, (_, count) in enumerate(some)}
+        if up_to is not None:
+            limits |= {f"up_to_{n}": up_to[task] for n, (task, _) in enumerate(some)}
         statement = Statement(" UNION ALL ".join(each))
         for task, *run in statement.rows(using, most=MAX_RUNS_OF_TASK, **named, **limits):
             found[task].append(_ended(*run))

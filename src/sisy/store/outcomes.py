@@ -29,9 +29,8 @@ Ended = Sequence[tuple[R, Outcome]]
 #
 # The fence is a CASE, because PostgreSQL does not estimate what one returns. From the bare
 # conditions it would expect that hardly any run matches, since hardly any run of the ledger is
-# running. Then it would compare each outcome with each running run, or each finished run with each
-# entry.
-FINISH_MANY = """
+# running. Then it would compare each outcome with each running run.
+FINISH_MANY = f"""
     WITH finished AS (
         UPDATE sisy_run
         SET state = ended.state, started_at = ended.started_at, finished_at = ended.finished_at,
@@ -48,10 +47,7 @@ FINISH_MANY = """
         THEN true END
         RETURNING sisy_run.id, task_id, sisy_run.state, sisy_run.finished_at
     ),
-    released AS (
-        DELETE FROM sisy_running_run entry USING finished
-        WHERE entry.task_id = finished.task_id AND entry.run_id = finished.id
-    )
+    released AS ({entries.deletion_of("sisy_running_run", "finished")})
 """
 FINISH_WELL = Statement(f"{FINISH_MANY} SELECT id FROM finished")
 FINISH_ALL = Statement(f"""

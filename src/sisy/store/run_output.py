@@ -18,7 +18,7 @@ from sisy.records.outcome import storable
 from sisy.records.run import RunRecord
 from sisy.runtime.journal import Report
 from sisy.runtime.progress import Progress
-from sisy.store.run_queries import rows_of
+from sisy.store.run_queries import of_last_attempts, rows_of
 from sisy.store.statements import Statement
 
 MAX_CHARACTERS = 1_000_000  # in one statement
@@ -86,7 +86,7 @@ def write_while_running(using: str, reported: Reported, now: datetime) -> list[R
     runs = [run for run, _ in reported]
     with transaction.atomic(using=using):
         held = set(rows_of(type(runs[0]), using).held(runs).lock())
-        kept = [(run, report) for run, report in reported if run.pk in held]
+        kept = [one for one in of_last_attempts(reported) if one[0].pk in held]
         write_reports(using, kept, now)
     return [run for run, _ in kept]
 

@@ -35,11 +35,8 @@ SET_RUNNING_UNDER_LEASE = f"{SET_THESE_RUNNING} AND EXISTS ({LEASE_HOLDS})"
 START = Statement(SET_RUNNING_UNDER_LEASE)
 
 # PostgreSQL moves the entries in the same statement.
-MOVE_ENTRIES = """
-    dequeued AS (
-        DELETE FROM sisy_queued_run entry USING started
-        WHERE entry.task_id = started.task_id AND entry.run_id = started.id
-    ),
+MOVE_ENTRIES = f"""
+    dequeued AS ({entries.deletion_of("sisy_queued_run", "started")}),
     held AS (
         INSERT INTO sisy_running_run (task_id, run_id, process_id)
         SELECT task_id, id, %(process)s FROM started

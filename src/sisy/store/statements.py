@@ -15,6 +15,9 @@ The other modules of this package contain the statements. Each is one SQL text f
   ordinary join.
 - ``{by_key}`` makes MySQL and MariaDB read a table by its primary key, so that they lock no entry
   of another index.
+- ``{queued_of_tasks}`` and ``{running_of_tasks}`` are that small table as ``entry``. The statement
+  says ``entry.task_id {in_tasks}``. PostgreSQL gets a subquery for each task. It can only look up
+  entries by the key then, and reads none of those that were deleted while a snapshot is held.
 - ``{as_utc}`` is ``AT TIME ZONE 'UTC'`` on PostgreSQL. Other databases store UTC without a zone.
 - ``{is_paused}`` says whether the queue ``queue`` is paused. It is always false on other databases
   than PostgreSQL, where callers leave out paused queues: InnoDB would lock the runs of a paused
@@ -55,6 +58,12 @@ MARK_SLACK = timedelta(seconds=1)
 # MySQL rejects ``IN ()``, and ``NOT IN (NULL)`` is never true.
 EMPTY_LIST = "SELECT NULL WHERE 1 = 0"
 
+OF_TASKS = """(
+    SELECT each.* FROM unnest(%(tasks)s::bigint[]) AS wanted (task_id) CROSS JOIN LATERAL (
+        SELECT * FROM {table} WHERE {table}.task_id = wanted.task_id OFFSET 0
+    ) AS each
+) AS entry"""
+
 LOCKS = {"skip_locked": "FOR UPDATE SKIP LOCKED", "for_update": "FOR UPDATE"}
 WORDS = {
     "postgresql": {
@@ -62,6 +71,8 @@ WORDS = {
         "as_utc": "AT TIME ZONE 'UTC'",
         "join_in_order": "JOIN",
         "by_key": "",
+        "queued_of_tasks": OF_TASKS.format(table="sisy_queued_run"),
+        "running_of_tasks": OF_TASKS.format(table="sisy_running_run"),
         "is_paused": (
             "EXISTS (SELECT 1 FROM sisy_queue WHERE name = %(queue)s AND paused_at IS NOT NULL)"
         ),
@@ -73,6 +84,8 @@ WORDS = {
         "as_utc": "",
         "join_in_order": "STRAIGHT_JOIN",
         "by_key": "FORCE INDEX (PRIMARY)",
+        "queued_of_tasks": "sisy_queued_run entry",
+        "running_of_tasks": "sisy_running_run entry",
         "text": "char",
         "is_paused": "1 = 0",
         "clock": NOW_SQL["mysql"],
@@ -82,6 +95,8 @@ WORDS = {
         "as_utc": "",
         "join_in_order": "CROSS JOIN",
         "by_key": "",
+        "queued_of_tasks": "sisy_queued_run entry",
+        "running_of_tasks": "sisy_running_run entry",
         "is_paused": "1 = 0",
         "text": "text",
         "clock": "NULL",

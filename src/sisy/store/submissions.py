@@ -37,7 +37,7 @@ from django.db.models.signals import post_save, pre_save
 
 from sisy.records.alike import note_inserted, values_of
 from sisy.records.choices import RunState
-from sisy.records.instances import is_heard, note_saved, refer
+from sisy.records.instances import has_receivers, note_saved, refer
 from sisy.records.run import R, RunRecord
 from sisy.records.task import TaskRecord
 from sisy.records.validators import JSON
@@ -104,7 +104,7 @@ def insert_runs(using: str, runs: Sequence[R]) -> Sequence[R]:
 
 def can_insert_with_task(connection: BaseDatabaseWrapper, task: TaskRecord) -> bool:
     """Return whether `insert_with_task` works here: no receiver listens to saved tasks."""
-    return connection.vendor == "postgresql" and not is_heard(type(task), pre_save, post_save)
+    return connection.vendor == "postgresql" and not has_receivers(type(task), pre_save, post_save)
 
 
 class PairInsertion:
