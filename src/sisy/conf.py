@@ -121,7 +121,7 @@ class Settings:
     webhook_secret: str = dataclasses.field(default="", repr=False)
     """The secret with which messages to webhooks are signed."""
 
-    monitoring_token: str = ""
+    monitoring_token: str = dataclasses.field(default="", repr=False)
     """The bearer token for the paths `health` and `metrics`. If empty, only users have access."""
 
     metrics_tasks: tuple[str, ...] = ()
@@ -149,6 +149,11 @@ class Settings:
         # An unknown name is returned unchanged. The dispatcher rejects it with a reason.
         alias = self.engines.get(engine, OWN_ENGINE if engine == DEFAULT_ENGINE else engine)
         return "" if alias == OWN_ENGINE else alias
+
+    def engine_of(self, alias: str) -> str:
+        """Return the name of an engine with this alias; the default one if none has it."""
+        names = (DEFAULT_ENGINE, *self.engines)
+        return next((name for name in names if self.alias_of(name) == alias), DEFAULT_ENGINE)
 
     @property
     def native_engines(self) -> frozenset[str]:

@@ -75,7 +75,8 @@ task_retired = Signal(use_caching=True)
 tasks_changed = Signal(use_caching=True)
 """Changes of tasks with a schedule were committed: created, edited, paused, resumed or deleted.
 
-Sent without arguments. An edit sends it if it affects when or how the task runs.
+Sent without arguments. An edit sends it if it affects when or how the task runs. It is also sent
+when a queue was paused until a moment.
 """
 
 worker_online = Signal(use_caching=True)

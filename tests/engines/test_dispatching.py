@@ -175,15 +175,18 @@ def test_a_cancelled_run_does_not_start():
 
 
 def test_a_run_whose_engine_was_removed_fails_with_the_reason(
-    django_capture_on_commit_callbacks,
+    settings, django_capture_on_commit_callbacks
 ):
+    settings.SISY_MISSING_CODE_SECONDS = 60
     ended = []
     run = run_of()
     Run.objects.update(engine="celery")
     run_rejected.connect(hear := lambda run, **kwargs: ended.append(run.pk))
     assert dispatch("default", NOON) == 0
+    # The settings of another heartbeat may have the engine.
+    assert refuse_unknown("default", NOON + 59 * SECOND) == 0
     with django_capture_on_commit_callbacks(execute=True):
-        assert refuse_unknown("default", NOON) == 1
+        assert refuse_unknown("default", NOON + MINUTE) == 1
     run_rejected.disconnect(hear)
     assert ended == [run.pk]
     row = stored(run)
@@ -221,6 +224,19 @@ async def asum_up(message):
 
 def say_who(message):
     return [current_run().id, message["message"]["attempt"]]
+
+
+@pytest.mark.parametrize(
+    ("engine", "alias"), [("own", ""), (NOW_ENGINE, "immediate"), (LATER_ENGINE, "forgetful")]
+)
+@pytest.mark.parametrize("default", ["sisy", "immediate"])
+def test_a_run_whose_task_was_deleted_is_retried_on_its_engine(settings, engine, alias, default):
+    settings.SISY_ENGINES = {**settings.SISY_ENGINES, "own": "sisy", "default": default}
+    Task.run_once(jobs.noop, engine=engine)
+    Run.objects.update(state="failed")
+    Task.objects.all().delete()
+    again = Run.objects.get().retry()
+    assert (again.engine, again.task.runs_once) == (alias, True)
 
 
 def test_a_deleted_task_takes_its_runs_with_it(forgetful):

@@ -60,7 +60,7 @@ def __getattr__(name):
 PATHS = {
     "hostile_jobs.proxy": "raises ValueError: no request is served.",
     "hostile_jobs.leaving": "raises SystemExit: 3.",
-    "hostile_jobs.unsayable": "raises Vague.",
+    "hostile_jobs.unsayable": "raises Vague: <exception str() failed>.",
     "hostile_jobs.unprintable": "raises LookupError: no repr.",
     "hostile_jobs.Names.gone": "raises OSError: no list.",
     "hostile_jobs.odd": "raises TypeError: ",

@@ -10,6 +10,7 @@ from sisy.records.outcome import of_value
 from tests.admin.pages import errors_of, form_of, page_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.dashboard.addresses import PARTS, addresses, is_server_error
+from tests.dashboard.pressing import press
 from tests.support.moments import HOUR, NOON
 from tests.support.records import scheduled
 
@@ -100,7 +101,7 @@ def test_no_button_fails_on_nested_data(depth, verb):
     task, run = stored_deep(depth)
     browser = browser_of_superuser()
     browser.raise_request_exception = False
-    answer = browser.post(f"/sisy/tasks/do/{verb}/", {"pk": task.pk}, follow=True)
+    answer = press(browser, f"/sisy/tasks/do/{verb}/", {"pk": task.pk})
     assert answer.status_code == 200
     if verb == "run":
         retried = browser.post("/sisy/runs/do/retry/", {"pk": run.pk}, follow=True)

@@ -18,6 +18,7 @@ from tests.admin.people import browser_of_superuser
 from tests.app import django_jobs, jobs
 from tests.app.models import Counter
 from tests.commands.calling import said
+from tests.dashboard.pressing import press
 from tests.models.databases import PrimaryAndReplica, second_database
 from tests.models.verbs import HOUR, NOON, VERBS, Site
 
@@ -119,7 +120,7 @@ def test_an_enqueued_result_is_read_from_the_primary(replica):
 @pytest.mark.parametrize("verb", ["run", "pause", "resume", "cancel", "back_to_code"])
 def test_a_button_of_the_dashboard_for_tasks_acts_upon_the_primary(replica, site, verb):
     keys = [site.task.pk, site.paused.pk]
-    answer = browser_of_superuser().post(f"/sisy/tasks/do/{verb}/", {"pk": keys})
+    answer = press(browser_of_superuser(), f"/sisy/tasks/do/{verb}/", {"pk": keys}, follow=False)
     assert answer.status_code == 302
     assert replica == []
 
@@ -127,7 +128,7 @@ def test_a_button_of_the_dashboard_for_tasks_acts_upon_the_primary(replica, site
 @pytest.mark.parametrize("verb", ["retry", "cancel", "cancel_force"])
 def test_a_button_of_the_dashboard_for_runs_acts_upon_the_primary(replica, site, verb):
     keys = [site.over.pk, site.queued.pk, site.running.pk, site.orphan.pk]
-    answer = browser_of_superuser().post(f"/sisy/runs/do/{verb}/", {"pk": keys})
+    answer = press(browser_of_superuser(), f"/sisy/runs/do/{verb}/", {"pk": keys}, follow=False)
     assert answer.status_code == 302
     assert replica == []
 

@@ -21,6 +21,7 @@ from sisy.reports.explain import why_queued
 from sisy.reports.ledger import ended_counts, live_counts
 from sisy.reports.queues import queues
 from sisy.reports.run_search import RunSearch, find
+from sisy.reports.task_rows import row_of
 from sisy.reports.timeline import timeline
 from sisy.reports.timeline.window import Window
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
@@ -182,12 +183,12 @@ def test_runs_need_a_worker_unless_another_run_of_the_task_is_running(site):
 
 def test_a_window_in_the_past_shows_the_runs_of_then(site):
     window = Window(start=NOON - 36 * HOUR, end=NOON - 24 * HOUR)
-    tracks = timeline("default", site, window, NOON, in_full=True)
+    tracks = timeline("default", [row_of(task) for task in site], window, NOON, in_full=True)
     for track in tracks:
         drawn = sum(bar.count for bar in track.bars)
         inside = [
             run
-            for run in in_python(task_id=track.task.pk)
+            for run in in_python(task_id=track.row.task.pk)
             if window.start <= (run.started_at or run.ready_at) < window.end - HOUR
             and run.planned_at < window.end
         ]
@@ -205,7 +206,7 @@ def test_older_failures_of_a_crowded_task_are_drawn(monkeypatch):
         )
     Run.objects.bulk_create(runs)
     window = Window(start=NOON - 400 * MINUTE, end=NOON)
-    [track] = timeline("default", [task], window, NOON, in_full=True)
+    [track] = timeline("default", [row_of(task)], window, NOON, in_full=True)
     assert [bar.run for bar in track.bars if bar.state == "failed"] == [runs[60].pk]
 
 
@@ -225,7 +226,7 @@ REPORTS = {
     "queues": (lambda: queues("default", NOON), 8),
     "members": (lambda: fleet.members("default", NOON), 3),
     "failing": (lambda: errors.failing("default", NOON), 6),
-    "alerts": (lambda: find_alerts("default", NOON), 21),
+    "alerts": (lambda: find_alerts("default", NOON), 22),
     "health": (lambda: health("default", NOON, ["default"], MINUTE), 9),
 }
 

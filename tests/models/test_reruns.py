@@ -6,10 +6,11 @@ The failure of the field: "run now" forks a second chain of runs that goes on fo
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 
 from sisy.exceptions import CallableError
 from sisy.heartbeat import tick
-from sisy.models import Origin, Overlap, Run, RunState, Task
+from sisy.models import Missed, Origin, Overlap, Run, RunState, Task, task_with_callable
 from sisy.planning.backfill import BACKFILL_LIMIT
 from sisy.worker.claim import claim
 from tests.app import jobs
@@ -133,6 +134,45 @@ def test_a_second_backfill_finds_nothing_to_do(now):
     assert task.backfill(NOON - HOUR, NOON) == []
     assert task.to_backfill(NOON - 2 * HOUR, NOON)[-1] == NOON - HOUR - MINUTE
     assert len(task.backfill(NOON - HOUR, NOON, again=True)) == 60
+
+
+def test_a_backfill_runs_no_moments_outside_the_window(now):
+    task = scheduled(start_running=NOON + 2 * MINUTE, end_running=NOON + 4 * MINUTE)
+    task.pause()
+    now.moment = NOON + HOUR
+    moments = [NOON + 2 * MINUTE, NOON + 3 * MINUTE]
+    assert task.to_backfill(NOON - HOUR, NOON + HOUR) == moments
+    assert [run.occurrence_at for run in task.backfill(NOON, NOON + HOUR, again=True)] == moments
+
+
+@pytest.mark.parametrize("missed", Missed.values)
+def test_what_a_heartbeat_has_yet_to_plan_is_not_backfilled_too(now, missed):
+    task = scheduled(missed=missed)
+    now.moment = NOON + 5 * MINUTE + SECOND
+    runs = task.backfill(NOON - 2 * MINUTE, now.moment)
+    tick("default", now.moment)
+    runs += task.backfill(NOON - 2 * MINUTE, now.moment)
+    planned = Run.objects.filter(state=RunState.QUEUED).exclude(due_at=None)
+    moments = [run.occurrence_at for run in runs] + [run.due_at for run in planned]
+    assert sorted(moments) == [NOON + n * MINUTE for n in range(-2, 6)]
+
+
+def test_a_paused_task_is_backfilled_although_no_heartbeat_plans_it(now):
+    task = scheduled()
+    task.pause()
+    now.moment = NOON + 5 * MINUTE
+    assert len(task.backfill(NOON - MINUTE, now.moment)) == 6
+
+
+@pytest.mark.parametrize(
+    "submit", [Task.run_now, lambda task: task.backfill(NOON - HOUR, NOON)], ids=["now", "range"]
+)
+def test_an_unsaved_task_runs_nothing_and_breaks_no_transaction(now, submit):
+    task = task_with_callable(jobs.noop)
+    with transaction.atomic():
+        with pytest.raises(ValueError, match=r"jobs\.noop' is not saved\. Call save\(\) first"):
+            submit(task)
+        assert not Run.objects.exists()
 
 
 def test_a_backfill_can_be_previewed(now):

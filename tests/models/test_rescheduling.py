@@ -229,7 +229,8 @@ def test_overdue_occurrences_are_counted_by_the_old_window():
 
 def test_an_overdue_task_with_an_invalid_schedule_can_be_fixed():
     task = scheduled()
-    Task._base_manager.filter(pk=task.pk).update(timezone="Mars/Olympus")
+    invalid = {"timezone": "Mars/Olympus", "timing_fingerprint": ""}
+    Task._base_manager.filter(pk=task.pk).update(**invalid)
     Task._base_manager.filter(pk=task.pk).update(state=TaskState.ACTIVE, next_run=NOON + MINUTE)
     task = stored(task)
     task.timezone = "UTC"
@@ -284,7 +285,8 @@ def test_a_deletion_records_an_immediate_run_that_was_due(delete):
 
 def test_an_immediate_run_survives_an_unreadable_schedule():
     task = scheduled("*/20 * * * *", wait_for_schedule=False)
-    Task._base_manager.filter(pk=task.pk).update(timezone="Mars/Olympus")
+    invalid = {"timezone": "Mars/Olympus", "timing_fingerprint": ""}
+    Task._base_manager.filter(pk=task.pk).update(**invalid)
     task = stored(task)
     task.timezone = "UTC"
     with clock_at(NOON + HOUR):

@@ -180,7 +180,7 @@ def pruning_by_number():
         task.run_now()
         claim(worker(), ["default"], 1, NOON)
         record("default", [(run, outcome(NOON, RunState.FAILED)) for run in held()], NOON)
-    return lambda: prune_surplus("default", 0, 2**40)
+    return lambda: prune_surplus("default", 0, 2**62)
 
 
 def repairing():
@@ -204,7 +204,7 @@ def setting_the_clock_back():
 def refusing_an_unknown_engine():
     yearly().run_now()
     Run.objects.update(engine="gone")
-    return lambda: refuse_unknown("default", NOON)
+    return lambda: refuse_unknown("default", NOON + HOUR)
 
 
 def deleting_a_task():

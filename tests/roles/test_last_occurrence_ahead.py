@@ -154,6 +154,26 @@ def test_a_task_that_was_paused_may_still_run_as_often_as_it_says():
     assert stored(task).state == TaskState.RETIRED
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda task, other: updated(other, label="another"),
+        lambda task, other: saved(other, label="another"),
+        lambda task, other: updated(task, label="another"),
+        lambda task, other: saved(task, label="another"),
+        lambda task, other: task.pause(),
+    ],
+    ids=["update of another", "save of another", "update", "save", "pause"],
+)
+def test_what_is_due_stays_though_a_change_has_read_the_clock_earlier(task, change):
+    other = scheduled("0 0 1 1 *")
+    tick("default", DUE)
+    with clock_at(DUE - timedelta(milliseconds=1)):
+        change(task, other)
+    assert runs() == [(DUE, RunState.QUEUED)]
+    assert (stored(task).state, stored(task).runs_planned) == (TaskState.RETIRED, 1)
+
+
 @pytest.mark.parametrize("edit", [saved, updated])
 def test_an_earlier_end_leaves_nothing_of_the_last_occurrence(task, edit, retired):
     with clock_at(BEFORE):

@@ -8,8 +8,10 @@ import pytest
 
 from sisy.heartbeat import tick
 from sisy.lifecycle.release import TIME_TO_GO, release, release_running
-from sisy.models import Missed, Overlap, Queue, Run, RunState
+from sisy.models import Missed, Overlap, Queue, Run, RunState, Task
+from sisy.store import claims
 from sisy.worker.claim import claim
+from tests.app import jobs
 from tests.roles.steps import finish, states
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
@@ -58,6 +60,16 @@ def test_a_handed_over_run_blocks_until_its_worker_is_gone(policy):
     assert Run.objects.running().count() == 1
 
 
+def test_a_handed_over_run_blocks_however_many_others_are_queued(monkeypatch):
+    monkeypatch.setattr(claims, "MAX_LIVE_RUNS", 3)
+    Task.bulk_run_once(jobs.noop, [{"n": n} for n in range(10)], overlap=Overlap.BUFFER_ALL)
+    [first] = claim_at(0)
+    release_running("default", [first], "Its worker stopped", at(1))
+    assert claim(worker(), ["default"], 1, at(1) + TIME_TO_GO - SECOND) == []
+    [again] = claim(worker(), ["default"], 1, at(1) + TIME_TO_GO)
+    assert again.pk == first.pk + 1
+
+
 @pytest.mark.parametrize("policy", [Overlap.CANCEL_OTHER, Overlap.TERMINATE_OTHER])
 def test_a_cancelled_handed_over_run_blocks_until_its_worker_is_gone(policy):
     """Else its successor began beside it: the thread goes on until its process has ended."""
@@ -66,8 +78,11 @@ def test_a_cancelled_handed_over_run_blocks_until_its_worker_is_gone(policy):
     assert claim_at(2) == []
     left = at(2)
     release_running("default", [first], "Its worker stopped", left)
+    first.process.leave(now=left)
+    tick("default", left + TIME_TO_GO - SECOND)
     assert claim(worker(left), ["default"], 10, left + TIME_TO_GO - SECOND) == []
-    later = left + TIME_TO_GO
+    later = left + TIME_TO_GO + SECOND
+    tick("default", later)
     [successor] = claim(worker(left), ["default"], 10, later)
     first.refresh_from_db()
     assert (first.state, first.finished_at) == ("cancelled", later)
@@ -189,6 +204,14 @@ def test_an_edit_of_the_policy_affects_queued_runs():
     first.task.save()
     assert len(claim_at(4)) == 1
     assert due_minutes("running") == [1, 2]
+
+
+def test_an_unknown_policy_skips_and_stops_no_other_task():
+    task = scheduled("0 0 1 1 *")
+    Task.objects.filter(pk=task.pk).update(overlap="skips")
+    runs = [task.run_now(), task.run_now(), scheduled("0 0 1 1 *").run_now()]
+    assert [run.pk for run in claim_at(1)] == [runs[0].pk, runs[2].pk]
+    assert states() == ["running", "skipped", "running"]
 
 
 def test_a_buffered_run_keeps_no_slot_from_other_tasks():

@@ -5,8 +5,10 @@ from datetime import datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from sisy.heartbeat import Heartbeat
 from sisy.heartbeat.pauses import Pauses
 from sisy.heartbeat.tick import tick
+from sisy.messaging import heartbeat_bell
 from sisy.models import Queue, Run, RunState, Task, TaskState, task_with_callable
 from sisy.planning.timing import occurrences
 from tests.app import jobs
@@ -49,6 +51,14 @@ def test_occurrences_within_a_pause_never_run(paused):
     passed(END + 30 * MINUTE)
     assert not Run.objects.filter(due_at__lt=END).exclude(state=RunState.MISSED).exists()
     assert Run.objects.filter(due_at__lt=END).count() == 0
+
+
+def test_a_first_run_that_does_not_wait_is_due_at_the_end_of_a_pause():
+    task = task_with_callable(jobs.noop, schedule="0 0 1 1 *", wait_for_schedule=False)
+    task.save()
+    task.pause(until=END)
+    passed(END)
+    assert Run.objects.get().due_at == END
 
 
 def test_an_occurrence_after_the_pause_counts_though_no_heartbeat_ran(paused):
@@ -134,3 +144,27 @@ def test_many_pauses_end_in_a_few_passes():
         last: datetime | None = passed(END + MINUTE).next_at
     assert last is None
     assert Task.objects.filter(state=TaskState.PAUSED).count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["task", "queue"])
+def test_a_pause_with_an_end_rings_the_heartbeats(kind):
+    task = task_with_callable(jobs.noop, schedule="0 * * * *", label="hourly")
+    task.save()
+    heard = []
+    with heartbeat_bell.listening(lambda: heard.append("ring")):
+        task.pause(until=END) if kind == "task" else Queue.objects.pause("default", until=END)
+    assert heard
+
+
+@pytest.mark.parametrize("seconds", [1, 10])
+def test_a_pause_that_no_ring_announces_ends_before_anything_is_missed(clocks, seconds):
+    task = task_with_callable(jobs.noop, schedule="* * * * * *", label="each second")
+    task.save()
+    heartbeat = Heartbeat()
+    heartbeat._pass()
+    task.pause(until=clocks.moment + seconds * SECOND)
+    while clocks.moment < NOON + (seconds + 5) * SECOND:
+        clocks.go_on(timedelta(seconds=heartbeat._pass().wait))
+    assert Task.objects.get().state == TaskState.ACTIVE
+    assert not Run.objects.filter(state=RunState.MISSED).exists()

@@ -41,6 +41,49 @@ def test_what_was_due_by_the_old_schedule_is_in_the_ledger(overdue):
     assert due_of(RunState.MISSED) == [(NOON + 20 * MINUTE, NOON + 40 * MINUTE, 2)]
 
 
+@pytest.mark.parametrize("end", [Task.pause, Task.delete])
+def test_a_pause_or_deletion_records_what_the_old_schedule_has_missed(overdue, end):
+    change(overdue, schedule="7-59/10 * * * *")
+    end(Task.objects.get())
+    assert due_of(RunState.MISSED) == [(NOON + 20 * MINUTE, NOON + HOUR, 3)]
+
+
+def test_an_edit_records_what_the_schedule_before_raw_sql_has_missed(overdue):
+    change(overdue, schedule="7-59/10 * * * *")
+    task = Task.objects.get()
+    task.schedule = "@yearly"
+    task.save()
+    assert due_of(RunState.MISSED) == [(NOON + 20 * MINUTE, NOON + HOUR, 3)]
+
+
+@pytest.mark.parametrize(
+    "window", [{"start_running": "2040-01-01 00:00:00"}, {"end_running": "2020-01-01 00:00:00"}]
+)
+def test_what_was_due_in_the_old_window_is_in_the_ledger(overdue, window):
+    change(overdue, **window)
+    tick("default", LATER)
+    assert due_of(RunState.QUEUED) == [(NOON + HOUR, None, 1)]
+    assert due_of(RunState.MISSED) == [(NOON + 20 * MINUTE, NOON + 40 * MINUTE, 2)]
+
+
+def test_what_was_due_before_the_old_end_is_all_that_is_in_the_ledger(now):
+    task = scheduled("*/20 * * * *", end_running=NOON + 30 * MINUTE)
+    now.moment = LATER
+    change(task, end_running=None)
+    tick("default", LATER)
+    assert [run.due_at for run in Run.objects.all()] == [NOON + 20 * MINUTE]
+    task.refresh_from_db()
+    assert (task.state, task.next_run) == (TaskState.ACTIVE, NOON + HOUR + 20 * MINUTE)
+
+
+def test_a_schedule_that_was_not_valid_any_more_does_not_break_the_task(overdue):
+    change(overdue, timing_fingerprint="|*/20 * * * *|Atlantis/Capital||")
+    tick("default", LATER)
+    assert due_of(RunState.QUEUED) == [(NOON + HOUR, None, 1)]
+    overdue.refresh_from_db()
+    assert (overdue.state, overdue.state_reason) == (TaskState.ACTIVE, "")
+
+
 def test_the_new_schedule_applies_from_then_on(overdue):
     change(overdue, schedule="7-59/10 * * * *", timezone="Asia/Kolkata")
     tick("default", LATER)

@@ -26,7 +26,7 @@ def ended_runs(task, count, *, at=NOON, state=RunState.SUCCEEDED):
 
 
 def prune_surplus_of_all():
-    pruned, _ = prune_surplus("default", 0, 2**40)
+    pruned, _ = prune_surplus("default", 0, 2**62)
     return pruned
 
 

@@ -5,13 +5,16 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sisy.alerting.overruns import stalled_runs
+from sisy.lifecycle.release import release_running
 from sisy.models import Alert
 from sisy.runtime.journal import Report
 from sisy.runtime.progress import Progress
 from sisy.store import run_output
 from sisy.store.run_output import write_while_running
+from sisy.worker.claim import claim
 from tests.roles.watched import Site
 from tests.support.moments import MINUTE, SECOND
+from tests.support.records import worker
 
 pytestmark = pytest.mark.django_db
 
@@ -80,6 +83,18 @@ def test_the_progress_of_an_earlier_attempt_does_not_count(site):
     type(run).objects.filter(pk=run.pk).update(attempt=2, started_at=site.now + 30 * SECOND)
     assert stalled_runs("default", site.now + 80 * SECOND) == {}
     assert stalled_runs("default", site.now + 90 * SECOND).keys() == {run.task_id}
+
+
+def test_the_progress_before_a_release_does_not_count(site):
+    """Releasing a run refunds its attempt, so the next worker executes one of the same number."""
+    run = site.start(site.idle_task(stalled_after=MINUTE))
+    progress(site, run)
+    release_running("default", [run], "Its worker stopped", site.now)
+    later = site.now + 10 * MINUTE
+    [again] = claim(worker(later), [run.queue], 1, later)
+    assert again.attempt == run.attempt
+    assert stalled_runs("default", later + 59 * SECOND) == {}
+    assert stalled_runs("default", later + MINUTE).keys() == {run.task_id}
 
 
 def test_runs_of_tasks_without_the_field_are_never_stalled(site):

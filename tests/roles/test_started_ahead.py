@@ -141,16 +141,17 @@ def test_a_draining_worker_releases_what_it_has_not_called(now):
 
 def test_a_worker_that_stops_waits_for_no_run_that_it_will_not_call(now, passed):
     """Cancelled, and not released yet: it would never end, and the grace period would pass."""
-    run = planned()
+    run, stopped = planned(), []
     with at_work(grace=600) as worker:
 
         def cancel_and_stop():
             [mine] = worker._cancellation._in_flight
             worker._pool.cancel(mine, "enough", by_force=False)
             worker.stop()
+            stopped.append(mine)
 
         passed("start ahead: not called yet", cancel_and_stop)
-        wait_until(Process.objects.exists)
+        wait_until(lambda: stopped, "it was asked to stop")
         wait_until(lambda: not Process.objects.exists(), "the worker has stopped")
     end = stored(run)
     assert (end.state, end.attempt, end.ready_at) == (RunState.QUEUED, 0, DUE)

@@ -300,7 +300,7 @@ def test_rejected_because_its_engine_was_removed(hints):
     scheduled().run_now()
     Run.objects.update(engine="celery")
     with watched(hints) as heard:
-        refuse_unknown("default", NOON)
+        refuse_unknown("default", NOON + HOUR)
     assert heard.names == ["run_rejected"]
 
 

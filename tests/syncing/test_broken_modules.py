@@ -18,6 +18,10 @@ pytestmark = pytest.mark.django_db
 GREET = "@sisy.schedule('*/5 * * * *')\ndef greet(message):\n    pass\n\n"
 BORROWED = "from tests.app.jobs import noop\nsisy.schedule('0 4 * * *')(noop)\n\n"
 HALFWAY = "raise RuntimeError('half way')\n"
+UNSPEAKABLE = (
+    "class Unspeakable(Exception):\n    def __str__(self): sys.exit('of its class')\n\n"
+    "import sys\nraise Unspeakable\n"
+)
 FAILURE = (
     "1 module could not be imported. The affected tasks were not changed. Fix the errors and run "
     "the command again, or set SISY_IGNORE_SYNC_ERRORS = True."
@@ -42,6 +46,7 @@ def imported_anew(project):
     [
         (HALFWAY, "RuntimeError: half way"),
         ("import sys\nsys.exit(3)\n", "SystemExit: 3"),
+        (UNSPEAKABLE, "Unspeakable: <exception str() failed>"),
         ("import nowhere_to_be_found\n", "ModuleNotFoundError: No module named 'nowhere_"),
         ("@sisy.schedule('* * * * *', overlapp='skip')\ndef b(message): pass\n", "TypeError: "),
     ],

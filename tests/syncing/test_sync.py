@@ -243,6 +243,14 @@ def test_class_and_static_methods_are_declared_in_either_order_of_decorators(pro
             "@sisy.schedule('* * * * *', userdata={1: 2})\ndef wrong(message): pass",
             "strings as keys",
         ),
+        (
+            "@sisy.schedule('* * * * *', wait_for_schedule='no')\ndef wrong(message): pass",
+            "wait_for_schedule must be True or False, not 'no'",
+        ),
+        (
+            "@sisy.schedule('* * * * *', engine=['default'])\ndef wrong(message): pass",
+            "['default'] is not an engine",
+        ),
     ],
 )
 def test_an_invalid_declaration_does_not_stop_the_others(project, declaration, problem):

@@ -1,6 +1,7 @@
 """What Sisy does with what was enqueued, beyond what every backend does."""
 
 import threading
+from copy import deepcopy
 from datetime import datetime, timedelta
 
 import pytest
@@ -103,6 +104,45 @@ def test_options_are_policies_and_each_attempt_is_known(time):
     assert result.started_at == NOON < result.last_attempted_at
 
 
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda: jobs.repeats.enqueue("x", times=70_000), "it has 70002 characters as JSON"),
+        (lambda: jobs.is_not_a_number.enqueue(), "JSON cannot represent it"),
+    ],
+)
+def test_a_return_value_that_was_not_stored_is_not_none(time, call, reason):
+    result = call()
+    time.run_due()
+    result.refresh()
+    assert result.status == TaskResultStatus.SUCCESSFUL
+    for found in (result, result.task.get_result(result.id), deepcopy(result)):
+        with pytest.raises(ValueError, match=f"The return value was not stored: {reason}"):
+            assert found.return_value
+    assert jobs.repeats.enqueue("x") != result
+
+
+def test_a_task_may_return_none(time):
+    result = jobs.returns_none.enqueue()
+    time.run_due()
+    result.refresh()
+    assert result.return_value is None
+
+
+@pytest.mark.parametrize("queue", ["mail", "default"])
+def test_a_task_runs_after_its_queue_or_alias_left_the_settings(time, settings, queue):
+    own = {"BACKEND": "sisy.backends.SisyBackend", "QUEUES": ["default", "mail"]}
+    settings.TASKS = {"default": own, "old": own}
+    alias = "default" if queue == "mail" else "old"
+    result = jobs.asks.using(queue_name=queue, backend=alias).enqueue()
+    settings.TASKS = {"default": {"BACKEND": "sisy.backends.SisyBackend"}}
+    time.run_due()
+    found = task_backends["default"].get_result(result.id)
+    assert (found.status, found.return_value) == (TaskResultStatus.SUCCESSFUL, 1)
+    assert (found.task.queue_name, found.task.backend) == (queue, alias)
+    assert found.task.func is jobs.asks.func
+
+
 def test_the_context_knows_earlier_attempts(time):
     jobs.fail_at_first.using(backend="patient").enqueue()
     time.run_due()
@@ -157,6 +197,7 @@ def test_a_task_that_workers_cannot_import_is_rejected(time):
         ({"OPTIONS": {"max_attempt": 3}}, "Did you mean 'max_attempts'"),
         ({"OPTIONS": {"max_attempts": 0}}, "max_attempts must be a whole number from 1 to 1000"),
         ({"OPTIONS": {"timeout": 5}}, "timeout must be a timedelta"),
+        ({"OPTIONS": None}, "OPTIONS must be a dict, not NoneType."),
         ({"QUEUES": ["default", "höchste"]}, "is not a valid queue name"),
     ],
 )

@@ -81,6 +81,11 @@ def test_asserting_no_failures_shows_the_traceback_too(time):
         assert_ran(jobs.fails, 0, state="failed")
 
 
+def test_a_state_that_does_not_exist_is_rejected():
+    with pytest.raises(ValueError, match=r"'faild' is not a state .* mean 'failed'"):
+        assert_ran(jobs.noop, times=0, state="faild")
+
+
 class PlainTests(SisyTestMixin, TestCase):
     def test_assertions_work_in_a_test_case(self):
         time = self.sisy_time("2026-05-05 12:00", "UTC")

@@ -114,6 +114,14 @@ def test_a_paused_task_stays_paused():
         assert len(time.advance(hours=2)) == 2
 
 
+def test_a_pause_that_is_over_at_the_start_ends_there():
+    task = scheduled("0 * * * *")
+    task.pause(until=clock.now("default") + HOUR)
+    with sisy_time(FAR_AHEAD, "UTC") as time:
+        assert len(time.advance(hours=2)) == 3
+    assert not Run.objects.filter(state=RunState.MISSED).exists()
+
+
 def test_iterations_that_are_left_are_counted_on():
     scheduled("0 * * * *", iterations=3)
     with sisy_time("2026-05-05 00:00", "UTC") as time:

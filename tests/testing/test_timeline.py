@@ -7,7 +7,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from sisy import current_run
-from sisy.models import Process, Run, RunState, Task, task_with_callable
+from sisy.models import Process, Queue, Run, RunState, Task, task_with_callable
 from sisy.testing import assert_ran, sisy_time
 from tests.app import jobs
 from tests.app.models import Execution
@@ -124,6 +124,17 @@ def test_a_paused_task_does_not_run_and_is_not_caught_up(berlin):
     assert berlin.advance(days=1) == []
     task.resume()
     assert len(berlin.advance(hours=2)) == 2
+
+
+def test_a_pause_ends_at_its_moment(berlin):
+    task, end = scheduled(), berlin.now + timedelta(hours=3)
+    task.pause(until=end)
+    assert [run.due_at for run in berlin.advance(hours=4)] == [end, end + timedelta(hours=1)]
+    Queue.objects.pause("default", until=berlin.now + timedelta(minutes=90))
+    assert berlin.advance(hours=1) == []
+    assert len(berlin.advance(hours=1)) == 2
+    assert not Queue.objects.paused().exists()
+    assert set(Run.objects.values_list("state", flat=True)) == {RunState.SUCCEEDED}
 
 
 @pytest.mark.parametrize("span", [{"hours": 0}, {"hours": -1}])

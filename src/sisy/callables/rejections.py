@@ -8,6 +8,7 @@ from types import ModuleType
 from asgiref.sync import AsyncToSync, SyncToAsync
 
 from sisy.exceptions import CallableError
+from sisy.runtime.user_errors import name_of, words_of
 
 
 # A class, because a generator with @contextmanager takes three times as long.
@@ -34,11 +35,8 @@ def trouble_of(error: BaseException) -> str:
     """Return the cause of an error as a verb phrase, such as "raises KeyError: 'x'"."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"needs {error.name!r}, which is not installed"
-    try:
-        words = str(error)
-    except Exception:  # noqa: BLE001 - the __str__ of a project's error
-        words = ""
-    return f"raises {type(error).__name__}{words and ': '}{words}"
+    words = words_of(error)
+    return f"raises {name_of(error)}{words and ': '}{words}"
 
 
 def rejection_of(value: object) -> str:

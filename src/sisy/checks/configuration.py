@@ -11,8 +11,10 @@ from django.utils.module_loading import import_string
 from sisy import conf
 from sisy.callables import kind_at
 from sisy.checks.seconds import every_second_of_a_minute
+from sisy.django_tasks.receivers import is_ours
 from sisy.exceptions import CallableError, ScheduleError
 from sisy.models import Task
+from sisy.runtime.user_errors import words_of
 from sisy.schedules import Schedule
 
 SQLITE_OPTIONS = {
@@ -98,7 +100,7 @@ def _dashboard(path: str) -> Iterator[CheckMessage]:
     try:
         found = import_string(path)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - any module
-        yield Error(str(error), hint=hint, obj="SISY_DASHBOARD", id="sisy.E005")
+        yield Error(words_of(error), hint=hint, obj="SISY_DASHBOARD", id="sisy.E005")
         return
     if not (isinstance(found, type) and issubclass(found, Dashboard)):
         said = f"{path!r} is not a dashboard class."
@@ -132,15 +134,26 @@ def _isolation(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessage
 
 def _engines() -> Iterator[CheckMessage]:
     known = getattr(django_settings, "TASKS", None) or {}
+    own = {alias for alias, params in known.items() if is_ours(params)}
     for name, alias in conf.usable_settings().engines.items():
-        if alias != conf.OWN_ENGINE and alias not in known:
+        if alias == conf.OWN_ENGINE:
+            continue
+        if alias not in known:
             hint = (
-                f"Valid aliases: {', '.join(sorted({*known, conf.OWN_ENGINE}))}. "
+                f"Valid aliases: {', '.join(sorted({*known, conf.OWN_ENGINE} - own))}. "
                 f"{conf.OWN_ENGINE!r} means Sisy's own workers."
             )
             yield Error(
                 f"The engine {name!r} refers to {alias!r}, which is not an alias in TASKS.",
                 hint=hint,
+                obj="SISY_ENGINES",
+                id="sisy.E008",
+            )
+        elif alias in own:
+            yield Error(
+                f"The engine {name!r} refers to {alias!r}, whose backend is Sisy itself. Sisy "
+                "would submit a further run for each run, and might never execute it.",
+                hint=f"Use {conf.OWN_ENGINE!r}, which means Sisy's own workers.",
                 obj="SISY_ENGINES",
                 id="sisy.E008",
             )
@@ -154,7 +167,7 @@ def _sqlite(alias: str, settings: Mapping[str, Any]) -> Iterator[CheckMessage]:
     missing = []
     if str(options.get("transaction_mode")).upper() not in ("IMMEDIATE", "EXCLUSIVE"):
         missing.append("'transaction_mode': 'IMMEDIATE'")
-    if "journal_mode=wal" not in options.get("init_command", "").lower().replace(" ", ""):
+    if "journal_mode=wal" not in str(options.get("init_command")).lower().replace(" ", ""):
         missing.append("journal_mode=WAL in 'init_command'")
     if missing:
         yield Warning(

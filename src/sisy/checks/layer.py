@@ -14,6 +14,7 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register  # noqa: A004
 
 from sisy.messaging import carriers
+from sisy.runtime.user_errors import name_of, words_of
 
 LAYER = f"CHANNEL_LAYERS[{DEFAULT_CHANNEL_LAYER!r}]"
 
@@ -55,7 +56,7 @@ def check_layer(**kwargs: Any) -> list[CheckMessage]:
     except Exception as error:  # noqa: BLE001 - any layer may fail in any way
         return [
             Error(
-                f"Cannot create the channel layer: {type(error).__name__}: {error}",
+                f"Cannot create the channel layer: {name_of(error)}: {words_of(error)}",
                 hint=(
                     "Fix its BACKEND and CONFIG, or remove it. Sisy also works without a "
                     "channel layer."

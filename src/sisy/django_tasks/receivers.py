@@ -53,7 +53,7 @@ def on_lost(*, run: Run, **kwargs: Any) -> None:
 
 def connect_if_used() -> None:
     """Connect the receivers if Sisy is one of the project's ``TASKS``."""
-    if not any(map(_is_ours, (getattr(settings, "TASKS", None) or {}).values())):
+    if not any(map(is_ours, (getattr(settings, "TASKS", None) or {}).values())):
         return
     for signal, receiver in (
         (own.run_started, on_started),
@@ -66,12 +66,13 @@ def connect_if_used() -> None:
         signal.connect(receiver, sender=Run, dispatch_uid=uid)
 
 
-def _is_ours(params: Any) -> bool:
+def is_ours(params: Any) -> bool:
+    """Return whether the entry of an alias in ``TASKS`` names Sisy's backend."""
     try:
         from sisy.django_tasks.backend import SisyBackend
 
         named = import_string(params["BACKEND"])
-    except (ImportError, KeyError, TypeError):
+    except (AttributeError, ImportError, KeyError, TypeError):
         return False  # django.tasks reports it
     return isinstance(named, type) and issubclass(named, SisyBackend)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,14 @@ from django.conf import settings
 from django.utils import timezone
 
 from sisy.callables import task_at
-from sisy.django_tasks.compat import AnyResult, AnyTask, TaskError, TaskResult, TaskResultStatus
+from sisy.django_tasks.compat import (
+    AnyResult,
+    AnyTask,
+    InvalidTask,
+    InvalidTaskBackend,
+    TaskError,
+    TaskResultStatus,
+)
 from sisy.django_tasks.payload import Payload
 from sisy.models import Attempt, Run, RunState
 
@@ -28,6 +36,35 @@ WITHOUT_ERROR = {
     RunState.LOST: "sisy.exceptions.RunLost",
 }
 """The exceptions of runs that ended without an exception of their function."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotStored:
+    """Stands for a return value that was not stored.
+
+    Attributes:
+        reason: a sentence.
+    """
+
+    reason: str
+
+
+class RunResult(AnyResult):
+    """The result of a run."""
+
+    __slots__ = ()
+
+    @property
+    def return_value(self) -> Any:
+        """The return value of the task.
+
+        Raises:
+            ValueError: the task has not succeeded, or its return value was not stored.
+        """
+        value = super().return_value
+        if isinstance(value, NotStored):
+            raise ValueError(value.reason)
+        return value
 
 
 def result_of(
@@ -51,7 +88,7 @@ def result_of(
     workers = [attempt.worker_name for attempt in attempts]
     if run.attempt > len(attempts):
         workers.append(run.worker_name)
-    result: AnyResult = TaskResult(
+    result = RunResult(
         task=task,
         id=f"run-{run.pk}",
         status=status,
@@ -66,7 +103,9 @@ def result_of(
         worker_ids=workers,
     )
     if status == TaskResultStatus.SUCCESSFUL:
-        object.__setattr__(result, "_return_value", run.result)
+        is_stored = run.result is not None or not run.reason
+        value = run.result if is_stored else NotStored(run.reason)
+        object.__setattr__(result, "_return_value", value)
     return result
 
 
@@ -90,9 +129,26 @@ def _task_of(run: Run, payload: Payload) -> AnyTask:
     enqueued = (run.priority, run.queue, run_after, payload.backend)
     if enqueued == (task.priority, task.queue_name, task.run_after, task.backend):
         return task  # as nearly always; a copy would be validated again
-    return task.using(
-        priority=run.priority, queue_name=run.queue, run_after=run_after, backend=payload.backend
-    )
+    options: dict[str, Any] = {
+        "priority": run.priority,
+        "queue_name": run.queue,
+        "run_after": run_after,
+        "backend": payload.backend,
+    }
+    try:
+        return task.using(**options)
+    except (InvalidTask, InvalidTaskBackend):
+        # The project has removed the queue or the alias from TASKS since the task was enqueued.
+        return _unchecked(task, options)
+
+
+def _unchecked(task: AnyTask, options: dict[str, Any]) -> AnyTask:
+    """Return a copy of a task with other options, which its backend does not check."""
+    copy = object.__new__(type(task))
+    for field in fields(task):
+        value = options.get(field.name, getattr(task, field.name))
+        object.__setattr__(copy, field.name, value)
+    return copy
 
 
 def _errors_at_last(run: Run, status: TaskResultStatus) -> list[TaskError]:

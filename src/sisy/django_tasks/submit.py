@@ -57,13 +57,16 @@ def submit(
     return cast("Run", run)
 
 
-def problems(queues: Collection[str], options: Mapping[str, Any]) -> Iterator[str]:
+def problems(queues: Collection[str], options: Any) -> Iterator[str]:
     """Yield an error for each invalid queue or option."""
     for queue in queues:
         try:
             queue_name(queue)
         except ValueError as error:
             yield str(error)
+    if not isinstance(options, Mapping):
+        yield f"OPTIONS must be a dict, not {type(options).__name__}."
+        return
     for name, value in options.items():
         if name not in BACKEND_OPTIONS:
             hint, valid = did_you_mean(str(name), BACKEND_OPTIONS), ", ".join(BACKEND_OPTIONS)

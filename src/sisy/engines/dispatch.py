@@ -6,7 +6,7 @@ A run that was not claimed within `dispatch_lease` is sent again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -94,7 +94,7 @@ def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None
         outage = outages.setdefault(run.engine, Outage(f"Sending runs to {run.engine!r}"))
         try:
             send_to_engine(run)
-        except Exception as error:  # noqa: BLE001 - a backend may raise anything
+        except BaseException as error:  # noqa: BLE001 - a backend may raise anything
             outage.failed(error, "retrying")
             earlier = now - conf.get_settings().dispatch_lease + RESEND_DELAY
             queued = Run.objects.using(using).queued().filter(pk=run.pk, dispatched_at=now)
@@ -105,9 +105,15 @@ def dispatch(using: str, now: datetime, outages: dict[str, Outage] | None = None
 
 
 def refuse_unknown(using: str, now: datetime) -> int:
-    """Fail a batch of runs whose engine is no longer configured, and return how many."""
-    known = conf.get_settings().aliases
-    entries = QueuedRun.objects.using(using).filter(engine__gt="").exclude(engine__in=known)
+    """Fail a batch of runs whose engine is not configured, and return how many.
+
+    They are left to other heartbeats for ``SISY_MISSING_CODE_SECONDS`` after they were ready.
+    """
+    # In a rolling deploy, only the new heartbeats know an engine that is new.
+    settings = conf.get_settings()
+    known, since = settings.aliases, now - settings.missing_code
+    entries = QueuedRun.objects.using(using).filter(engine__gt="", ready_at__lte=since)
+    entries = entries.exclude(engine__in=known)
     some = list(entries.order_by("run_id").values_list("run_id", flat=True)[:DISPATCH_BATCH])
     if not some:
         return 0
@@ -120,15 +126,27 @@ def send_to_engine(run: Run) -> None:
     from sisy.django_tasks.compat import task_backends
 
     backend = task_backends[run.engine]
-    trampoline: Any = import_string(trampoline_of(run.engine))
+    aliases = conf.get_settings().aliases
+    trampoline: Any = import_string(trampoline_of(run.engine, aliases))
     priority = run.priority if backend.supports_priority else None
-    trampoline.using(queue_name=_queue_of(backend, run.queue), priority=priority).enqueue(run.pk)
+    trampoline.using(queue_name=queue_of(backend, run.queue), priority=priority).enqueue(run.pk)
 
 
-def trampoline_of(alias: str) -> str:
-    """Return the dotted path of the task that an engine executes for each run."""
-    name = "".join(letter if letter.isalnum() else "_" for letter in alias)
+def trampoline_of(alias: str, aliases: Collection[str]) -> str:
+    """Return the dotted path of the task that an engine executes for each run.
+
+    Args:
+        aliases: the aliases of all engines.
+    """
+    name = _identifier(alias)
+    # Two of them such as a-b and a_b would share a task, which is sent to one of them.
+    if name != alias and [_identifier(other) for other in aliases].count(name) > 1:
+        name = f"{name}_{alias.encode().hex()}"
     return f"sisy.engines.tasks.on_{name}"
+
+
+def _identifier(alias: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in alias)
 
 
 def _take(using: str, now: datetime) -> list[Run]:
@@ -157,8 +175,8 @@ def _take(using: str, now: datetime) -> list[Run]:
     return past_unreadable_entries(take, entries, now)
 
 
-def _queue_of(backend: "BaseTaskBackend", queue: str) -> str:
-    """Return the run's queue if the backend has it, otherwise a queue that it has."""
+def queue_of(backend: "BaseTaskBackend", queue: str) -> str:
+    """Return ``queue`` if the backend has it, otherwise a queue that it has."""
     queues = backend.queues
     if not queues or queue in queues:
         return queue

@@ -16,8 +16,12 @@ from sisy.models import Queue, Task, TaskState
 from sisy.models.queue import RESUMED
 from sisy.records.task_change import STATE_FIELDS, note_ended_pauses, states_of
 from sisy.runtime.log import logger
+from sisy.runtime.loop import Renewal
 
 BATCH = 500  # tasks per pass
+# Seconds between two looks for new pauses where no ring announces them. What fell due so shortly
+# before is late, not missed: see `ON_TIME_TOLERANCE`.
+LOOK_INTERVAL = 4.0
 
 
 class Pauses:
@@ -30,13 +34,22 @@ class Pauses:
     def __init__(self, using: str) -> None:
         self._using = using
         self.next_at: datetime | None = None
+        self._look = Renewal(LOOK_INTERVAL)
+
+    def wants_look(self, now: datetime, *, can_be_rung: bool) -> bool:
+        """Return whether to call `end`, although no ring says that tasks were changed."""
+        if self.next_at is not None and self.next_at <= now:
+            return True
+        return not can_be_rung and self._look.is_due()
 
     def end(self, now: datetime) -> None:
         """End the pauses that are over, and find when the next one ends."""
+        self._look.begin()
         self._find_next(now)
         if self.next_at is not None and self.next_at <= now:
             end_pauses(self._using, now)
             self._find_next(now)
+        self._look.end()
 
     def _find_next(self, now: datetime) -> None:
         self.next_at = past_unreadable(partial(next_end, self._using), self._using, now)

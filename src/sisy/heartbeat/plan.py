@@ -37,12 +37,12 @@ from django.db import IntegrityError, transaction
 from sisy import conf
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.quarantine import run_or_set_broken, set_broken
-from sisy.heartbeat.replaced_timing import restore_timing
 from sisy.lifecycle import task_state
 from sisy.lifecycle.submit import store_occurrences
 from sisy.models import Run, Task
 from sisy.models.task_queries import TaskQuerySet, delete_ended_of
 from sisy.planning.catch_up import Plan, Planner, Watch
+from sisy.planning.replaced_timing import restore_timing
 from sisy.records.task_fields import DEFERRED_FIELDS
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.log import logger
@@ -198,7 +198,7 @@ def _plan_tasks(scope: _Scope, tasks: list[Task], careful: bool = False) -> Plan
     planned = Planned()
     plans: list[tuple[Task, Plan]] = []
     planner = Planner(scope.watch)
-    restored = restore_timing(using, tasks, now)
+    restored = restore_timing(Task.objects.using(using), tasks, now)
     for task in tasks:
         try:
             plans.append((task, planner.plan(task)))
@@ -217,7 +217,7 @@ def _plan_tasks(scope: _Scope, tasks: list[Task], careful: bool = False) -> Plan
         task_state.plan_anew(Task.objects.using(using).filter(pk__in=restored), now)
         plans = [(task, what) for task, what in plans if task.pk not in restored]
     if retired := [task for task, what in plans if what.next_run is None]:
-        task_state.tell_retired(retired, using)
+        task_state.send_retired(retired, using)
     planned.retired = [task.pk for task, what in plans if not (what.next_run or what.due)]
     return planned
 

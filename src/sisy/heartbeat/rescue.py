@@ -4,11 +4,13 @@ from datetime import datetime
 from functools import partial
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from sisy import conf
 from sisy.alerting import heartbeats
+from sisy.lifecycle.cancel import cancel_left
 from sisy.lifecycle.lose import lose
+from sisy.lifecycle.release import TIME_TO_GO
 from sisy.models import Process, Role, Run, RunningRun, RunState
 from sisy.models.process import ProcessQuerySet
 from sisy.runtime.checkpoint import checkpoint
@@ -41,25 +43,30 @@ def rescue_lost(
 
 def rescue_orphans(using: str, now: datetime) -> list[Run]:
     """Take the runs of processes that are not registered, and return those queued again."""
-    # This happens only if the row of a process was deleted by hand, or if a process has ended
-    # without releasing its runs. Leases do not matter here.
-    without = RunningRun.objects.using(using).filter(~_process("process_id"))
+    # A worker that stops leaves those runs that were asked to stop. Others are found only if the
+    # row of a process was deleted by hand, or if a process has ended without releasing its runs.
+    # Leases do not matter here.
+    without = RunningRun.objects.using(using).filter(~_process("process_id", now))
     some = list(without.order_by("run_id").values_list("run_id", flat=True)[:ORPHAN_BATCH])
     if not some:
         return []
     with transaction.atomic(using=using):
         runs = Run.objects.using(using)
-        orphans = runs.filter(~_process("process"), pk__in=some, state=RunState.RUNNING)
-        reason = "Its worker is not registered"
-        again, ended = lose(runs.filter(pk__in=orphans.lock()), reason, now)
+        orphans = runs.filter(~_process("process", now), pk__in=some, state=RunState.RUNNING)
+        locked = runs.filter(pk__in=orphans.lock())
+        cancel_left(locked, now)
+        again, ended = lose(locked, "Its worker is not registered", now)
     if again or ended:
         _log("an unregistered worker", again, ended)
     return again
 
 
-def _process(column: str) -> Exists:
-    """Return a condition for rows whose process is registered."""
-    return Exists(Process.objects.filter(pk=OuterRef(column)))
+def _process(column: str, now: datetime) -> Exists:
+    """Return a condition for rows whose process is registered, or may still be exiting."""
+    # Nothing can stop a thread before its process has exited.
+    exiting = Q(ended_at__range=(now - TIME_TO_GO, now + TIME_TO_GO))
+    processes = Process.all_objects.filter(Q(ended_at=None) | exiting)
+    return Exists(processes.filter(pk=OuterRef(column)))
 
 
 def _gone(using: str, now: datetime, judges_leases: bool) -> ProcessQuerySet:

@@ -82,7 +82,7 @@ class Heartbeat:
         self._progress = deadman.Progress()
         self._next_beat: datetime | None = None
         self._next_due: datetime | None = None
-        self._bell = heartbeat_bell.listener(self._hear_ring)
+        self._bell = heartbeat_bell.listener(self._receive_ring)
         self._outgoing = Sender(self.using)
         self._rings = sender.Pace(heartbeat_bell.RING_INTERVAL)
 
@@ -91,7 +91,7 @@ class Heartbeat:
         with sender.local_loop():
             self._bell.open()
             try:
-                with heartbeat_bell.listening(self._hear_ring):
+                with heartbeat_bell.listening(self._receive_ring):
                     async with (
                         dispatching(self.using),
                         self._pinging(),
@@ -112,7 +112,7 @@ class Heartbeat:
     def _pinging(self) -> AbstractAsyncContextManager[None]:
         return deadman.pinging(self.using, self._progress, lambda: self._lease.process().pk)
 
-    def _hear_ring(self) -> None:
+    def _receive_ring(self) -> None:
         """Look soon, because tasks were changed. Many rings cause few looks. Thread-safe."""
         if (wait := self._rings.seconds_to_next(time.monotonic())) is not None:
             self._loop.wake(wait)
@@ -136,7 +136,8 @@ class Heartbeat:
             self._due_mark.hasten()
         process = self._lease.keep()
         since = self._clock_watch.last_pass or now
-        if self._loop.was_woken or self._is_beat(now) or _has_come(self._pauses.next_at, now):
+        is_announced = self._loop.was_woken or self._is_beat(now)
+        if is_announced or self._pauses.wants_look(now, can_be_rung=self._bell.is_live):
             self._pauses.end(now)
         # Plan what is known to be due before anything else.
         if self._wants_tick(now):

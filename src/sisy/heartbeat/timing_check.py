@@ -130,7 +130,8 @@ def audit(using: str, now: datetime, first_pk: int, last_pk: int, turn: Turn = E
         first_pk, last_pk: the first and the last task to check.
     """
     # Raw SQL leaves no trace of when it happened. So these tasks are planned from the moment at
-    # which they are found. Those that are due are planned first: see `replaced_timing`.
+    # which they are found. Overdue tasks are not among them. A heartbeat plans these first, by
+    # their old timing: see `sisy.planning.replaced_timing`.
     part = Task.objects.using(using).filter(pk__gte=first_pk, pk__lte=last_pk, next_run__gt=now)
     return _plan_anew(part.with_stale_timing(), now, turn, from_change=False)
 
@@ -157,14 +158,16 @@ def _start_anew(tasks: "QuerySet[Task]", now: datetime, from_change: bool) -> in
     """Compute the next moment of a chunk of ``tasks``. Skips tasks that are locked."""
     using = tasks.db
     with transaction.atomic(using=using):
-        free = tasks.only(*FIRST_DUE_FIELDS).select_for_update(skip_locked=True)
+        free = tasks.only("next_run", *FIRST_DUE_FIELDS).select_for_update(skip_locked=True)
         locked = list(free[:RESCHEDULE_BATCH])
         # update() has withdrawn what was planned ahead; raw SQL has not.
         stored = Task.objects.using(using)
-        pks = [task.pk for task in locked]
         if locked and not from_change:
             # Read after the lock: in a slow pass, raw SQL may have changed them after ``now``.
             now = max(now, clock.now(using))
+            # Those that have fallen due since then are planned first, like those due at ``now``.
+            locked = [task for task in locked if task.next_run > now]
+        pks = [task.pk for task in locked]
         if not from_change and withdraw(stored, pks, now):
             locked = list(stored.only(*FIRST_DUE_FIELDS).filter(pk__in=pks))
         starts = []

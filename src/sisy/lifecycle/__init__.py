@@ -19,6 +19,7 @@ of one verb. Those of a task are in `sisy.lifecycle.task_state`.
     running ── release ────────────────────────► queued        run_released
                                     or, if a cancellation was requested or its task was
                                     deleted, ──► cancelled     run_cancelled
+    running ── cancel, if its worker is gone ──► cancelled     run_cancelled
     running ── lose ───────────────────────────► queued, lost or cancelled
                                                                run_lost
 

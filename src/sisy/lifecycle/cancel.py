@@ -71,6 +71,20 @@ def cancel_requested(runs: RunRows[Any], now: datetime) -> list[int]:
     return cancel_queued(runs.exclude(cancel_requested_at=None), F("cancel_reason"), now)
 
 
+def cancel_left(runs: RunRows[Any], now: datetime) -> list[int]:
+    """Cancel those of ``runs`` that were asked to stop and whose worker has left them running.
+
+    Call it in the transaction that has locked them. Returns their keys.
+    """
+    asked = for_write(runs).running().exclude(cancel_requested_at=None)
+    pks = list(asked.values_list("pk", flat=True))
+    these = all_runs(runs).filter(pk__in=pks)
+    if pks:
+        _cancelled(F("cancel_reason"), now).write(these)
+        send_for_rows(signals.run_cancelled, these)
+    return pks
+
+
 def cancel_in_migration(runs: QuerySet[Any], reason: str, now: datetime) -> int:
     """Cancel the queued runs among ``runs``, of a historical model. Return their number."""
     # No signal is sent: receivers expect the current model, whose columns may not exist yet.
@@ -102,10 +116,10 @@ def request_cancel(
     _request(reason, now, by_force).write(asked)
     if pks:
         tasks = sorted(set(asked.exclude(task=None).values_list("task", flat=True)))
-        tell = partial(
+        send = partial(
             signals.cancel_requested.send_robust, sender=runs.model, pks=pks, tasks=tasks
         )
-        transaction.on_commit(tell, using=runs.db, robust=True)
+        transaction.on_commit(send, using=runs.db, robust=True)
     return pks
 
 

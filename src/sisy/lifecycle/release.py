@@ -46,20 +46,21 @@ def release(
 def release_running(using: str, runs: Sequence[RunRecord], reason: str, now: datetime) -> int:
     """Release runs that a stopping worker has started, and return how many.
 
-    A run whose task must not run again after a loss is lost instead.
+    A run whose task must not run again after a loss is lost instead. A run that was asked to stop
+    stays running: a heartbeat cancels it when the worker is gone.
     """
     if not runs:
         return 0
     rows = rows_of(type(runs[0]), using)
     with transaction.atomic(using=using):
-        held = rows.filter(pk__in=rows.held(runs).lock())
+        held = rows.filter(pk__in=rows.held(runs).lock(), cancel_requested_at=None)
         once = list(held.filter(task__on_lost=OnLost.FAIL).values_list("pk", flat=True))
         again = list(held.exclude(pk__in=once).values_list("pk", flat=True))
         if once:
             lose(rows.filter(pk__in=once), reason, now)
         # They start when this worker is gone, so that no run is executed twice at the same time.
-        # Until then they block other runs of their tasks: see `RunQuerySet.possibly_running`. The
-        # worker that claims them cancels those that were asked to stop.
+        # Until then they block other runs of their tasks: see `RunQuerySet.possibly_running`. So
+        # do those that were asked to stop, because they are still running.
         released = rows.filter(pk__in=again)
         count = _release(released, f"{reason}.", now, ready_at=now + TIME_TO_GO)
         send_for_rows(signals.run_released, released.queued())

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from sisy import signals
+from sisy import conf, signals
 from sisy.lifecycle.submit import execute_if_eager, store
 from sisy.lifecycle.task_state import without_schedule
 from sisy.lifecycle.transition import QUEUED_AGAIN, Transition, attempt_of, send
@@ -14,7 +14,7 @@ from sisy.records.choices import LIVE_STATES, Origin, Overlap, RunState
 from sisy.records.outcome import Outcome
 from sisy.records.run import RunRecord
 from sisy.records.task import TaskRecord
-from sisy.records.validators import json_dict
+from sisy.records.validators import LONGEST, json_dict
 from sisy.runtime.checkpoint import checkpoint
 from sisy.store.run_queries import rows_of
 
@@ -24,7 +24,7 @@ LARGEST_GROWTH = 1e9
 def may_retry(run: RunRecord, state: str) -> bool:
     """Return whether a run whose attempt ended in ``state`` has attempts left."""
     is_failure = state in (RunState.FAILED, RunState.TIMED_OUT)
-    return is_failure and run.task is not None and _failures(run) < run.task.max_attempts
+    return is_failure and run.task is not None and failures(run) < run.task.max_attempts
 
 
 def queue_retry(using: str, run: RunRecord, outcome: Outcome, now: datetime) -> None:
@@ -65,16 +65,19 @@ def retry_delay(run: RunRecord) -> timedelta:
     task = run.task
     assert task is not None
     try:
-        growth = min(task.retry_backoff ** (_failures(run) - 1), LARGEST_GROWTH)
+        growth = min(task.retry_backoff ** (failures(run) - 1), LARGEST_GROWTH)
     except OverflowError:
         growth = LARGEST_GROWTH
     seconds = task.retry_delay.total_seconds() * growth
     longest = min(seconds, task.retry_max_delay.total_seconds())
+    # Only save() checks these values. Whatever they are, the outcome must be stored.
+    longest = min(max(0.0, longest), LONGEST.total_seconds())
     # Full jitter: runs that failed together, say in an outage, are not all retried together.
     return timedelta(seconds=random.uniform(0, longest))
 
 
-def _failures(run: RunRecord) -> int:
+def failures(run: RunRecord) -> int:
+    """Return how many attempts of a run have failed, if its current one does."""
     # An attempt that was lost with its worker is not a failure of the function.
     return run.attempt - run.times_lost
 
@@ -126,6 +129,7 @@ def _task_of(run: RunRecord, using: str) -> TaskRecord:
         overlap=Overlap.ALLOW,
         queue=run.queue,
         priority=run.priority,
+        engine=conf.get_settings().engine_of(run.engine),
     )
     without_schedule(task)
     task.save(using=using)

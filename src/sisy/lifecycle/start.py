@@ -45,8 +45,8 @@ def note_started(using: str, runs: Sequence[RunRecord], process: Model, now: dat
         run.started_at = max(now, run.ready_at)
         refer(run, "process", process)
     # Copies, as the runs are now: receivers are called later, when the originals may have changed.
-    told = [copied(run) for run in runs] if signals.run_started.receivers else runs
-    send(signals.run_started, told, using)
+    sent = [copied(run) for run in runs] if signals.run_started.receivers else runs
+    send(signals.run_started, sent, using)
     if tracer.installed is not None:
         # After the commit, so that an error of this query does not roll back the claim.
         read = partial(tracer.installed.started, using, runs)

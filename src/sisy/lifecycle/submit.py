@@ -1,4 +1,4 @@
-"""Submit runs: store them, tell workers, and execute them here if ``SISY_EAGER`` is on.
+"""Submit runs: store them, wake workers, and execute them here if ``SISY_EAGER`` is on.
 
 ==================  ================================  =====================================
 function            stores                            also
@@ -49,7 +49,14 @@ def submit(runs: Sequence[R], using: str) -> Sequence[R]:
 
 
 def store(runs: Sequence[R], using: str) -> Sequence[R]:
-    """Store requested runs in the caller's transaction; call `execute_if_eager` after it."""
+    """Store requested runs in the caller's transaction; call `execute_if_eager` after it.
+
+    Raises:
+        ValueError: their task is not saved.
+    """
+    # Checked here: the error of the database would roll back the caller's transaction as well.
+    if runs and runs[0].task_id is None:
+        raise ValueError(f"The task {runs[0].label!r} is not saved. Call save() first.")
     stored = _traced(using, partial(insert_runs, using, runs))
     if stored:
         _announce(stored, connections[using])
@@ -203,29 +210,29 @@ _execute_eagerly: Callable[[Sequence[Any], str], None] = _not_ready
 
 
 def _announce(runs: Sequence[RunRecord], connection: BaseDatabaseWrapper) -> None:
-    tell = partial(_tell_planned, runs, does_ring=not conf.get_settings().eager)
-    connection.on_commit(tell, robust=True)
+    announce = partial(_send_planned, runs, does_ring=not conf.get_settings().eager)
+    connection.on_commit(announce, robust=True)
 
 
-def _tell_planned(runs: Sequence[RunRecord], does_ring: bool) -> None:
+def _send_planned(runs: Sequence[RunRecord], does_ring: bool) -> None:
     signal, model = signals.run_planned, type(runs[0])
-    signal_dispatch.send(signal, model, [{"run": run} for run in _to_tell(signal, runs)])
+    signal_dispatch.send(signal, model, [{"run": run} for run in _runs_to_send(signal, runs)])
     if does_ring:
-        _tell_queued(runs)
+        _send_queued(runs)
 
 
 def ring(runs: Sequence[RunRecord], using: str) -> None:
     """Tell workers that ``runs`` are queued, after the commit."""
     if runs:
-        transaction.on_commit(partial(_tell_queued, runs), using=using, robust=True)
+        transaction.on_commit(partial(_send_queued, runs), using=using, robust=True)
 
 
-def _tell_queued(runs: Sequence[RunRecord]) -> None:
+def _send_queued(runs: Sequence[RunRecord]) -> None:
     signal, model = signals.runs_queued, type(runs[0])
-    signal_dispatch.send_here(signal, model, [{"runs": _to_tell(signal, runs)}])
+    signal_dispatch.send_here(signal, model, [{"runs": _runs_to_send(signal, runs)}])
 
 
-def _to_tell(signal: ContainedSignal, runs: Sequence[R]) -> list[R]:
+def _runs_to_send(signal: ContainedSignal, runs: Sequence[R]) -> list[R]:
     """Return the runs to send a signal about."""
     # Sisy's own receivers look only at what is the same in all runs of a batch.
     if type(runs) is Alike and not signal.has_listeners(type(runs[0])):

@@ -11,6 +11,7 @@
     paused ── its pause has ended ─────► active
     any but paused ── change when it is due ──► the same
     broken ── change its target ───────► the same
+    retired ── give it more iterations ► the same
     retired ── skip a run that counts as an iteration ──► active
 
 `sisy.planning.activation` computes where planning starts, which decides between these states.
@@ -21,7 +22,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
+from django.db.models import BigIntegerField, Case, CharField, F, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce
 
 from sisy import signals
 from sisy.lifecycle.transition import Transition
@@ -38,6 +40,9 @@ UNPAUSED: Mapping[str, Any] = {
     "paused_until": None,
 }
 """The columns that a pause changes, as JSON, of a task that is not paused."""
+
+NO_LIMIT = Value(2**62, BigIntegerField())
+"""More than any number of iterations."""
 
 RESET_BY_INSERTION = SCHEDULER_FIELDS - {"state"}
 
@@ -126,8 +131,12 @@ def pause_ended(until: datetime) -> Transition:
 
     An occurrence at that very moment is planned as well.
     """
-    since = until - timedelta.resolution
-    return active(state_reason="", paused_until=None, planning_since=since)
+    since = Value(until - timedelta.resolution, MomentField())
+    # A first run that does not wait for the schedule is due when its planning starts.
+    ends = Value(until, MomentField())
+    owes_first = When(planned_until=None, wait_for_schedule=False, then=ends)
+    planning_since = Case(owes_first, default=since)
+    return active(state_reason="", paused_until=None, planning_since=planning_since)
 
 
 def broken(reason: str) -> Transition:
@@ -165,6 +174,26 @@ def when_timing_changes(now: datetime) -> Mapping[str, Any]:
     }
 
 
+def when_iterations_change(iterations: Any, now: datetime) -> Mapping[str, Any]:
+    """Return what to write with ``iterations``, so that the next tick plans tasks that have more.
+
+    Args:
+        iterations: the new value or an expression; None for no limit.
+    """
+    has_more = Q()
+    if iterations is not None:
+        limit = Value(iterations) if isinstance(iterations, int) else iterations
+        has_more = Q(runs_planned__lt=Coalesce(limit, NO_LIMIT, output_field=BigIntegerField()))
+    is_retired = Q(has_more, state=TaskState.RETIRED) & ~Q(schedule="")
+    # The state comes last: in MySQL, an expression sees the columns that were set before it.
+    return {
+        "planning_since": Case(
+            When(is_retired, then=Value(now, MomentField())), default=F("planning_since")
+        ),
+        "state": Case(When(is_retired, then=Value(TaskState.ACTIVE.value)), default=F("state")),
+    }
+
+
 def when_target_changes(now: datetime) -> Mapping[str, Any]:
     """Return what to write with a new target, so that the next tick plans broken tasks."""
     is_broken = Q(state=TaskState.BROKEN) & ~Q(schedule="")
@@ -181,13 +210,13 @@ def when_target_changes(now: datetime) -> Mapping[str, Any]:
     }
 
 
-def tell_changed(model: type[TaskRecord], using: str) -> None:
+def send_changed(model: type[TaskRecord], using: str) -> None:
     """Send `tasks_changed` when the transaction is committed. Heartbeats then plan at once."""
     sender = cast("type[TaskRecord]", model._meta.concrete_model)
     signal_dispatch.send_on_commit(signals.tasks_changed, sender, [{}], using)
 
 
-def tell_retired(tasks: Sequence[TaskRecord], using: str) -> None:
+def send_retired(tasks: Sequence[TaskRecord], using: str) -> None:
     """Send `task_retired` for each of one or more tasks when the transaction is committed."""
     sender = cast("type[TaskRecord]", tasks[0]._meta.concrete_model)
     news = ({"task": task} for task in tasks)

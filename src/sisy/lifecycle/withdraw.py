@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from sisy import signals
-from sisy.lifecycle.task_state import tell_changed
+from sisy.lifecycle.task_state import send_changed
 from sisy.lifecycle.transition import send
 from sisy.records.choices import Origin, RunState, TaskState
 from sisy.records.run import RunRecord
@@ -70,7 +70,7 @@ def _withdraw_batch(tasks: QuerySet[TaskRecord], pks: Sequence[int], now: dateti
             _take_back(tasks, runs, withdrawn, now)
             send(signals.run_withdrawn, withdrawn, using)
             # What still applies must be planned again before it is due.
-            tell_changed(tasks.model, using)
+            send_changed(tasks.model, using)
     return len(withdrawn)
 
 

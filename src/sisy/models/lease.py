@@ -91,14 +91,14 @@ class Lease:
                 if lease - lease / RENEWALS < left <= lease:
                     return process
             process = self._renew()
-        self._tell()
+        self._call_hooks()
         return process
 
     def renew(self) -> Process:
         """Renew the lease now. Register again, as a new process, if the lease was lost."""
         with self._lock:
             process = self._renew()
-        self._tell()
+        self._call_hooks()
         return process
 
     def note_problem(self, problem: str) -> None:
@@ -135,9 +135,9 @@ class Lease:
             except Exception as error:  # noqa: BLE001 - the process ends in any case
                 logger.info("Could not unregister (%s); the lease will expire", error)
         if process is not None:
-            self._tell(is_over=True)
+            self._call_hooks(is_over=True)
 
-    def _tell(self, *, is_over: bool = False) -> None:
+    def _call_hooks(self, *, is_over: bool = False) -> None:
         for call in _on_renewals:
             call(self._using, is_over)
 
@@ -165,7 +165,7 @@ class Lease:
             lease=conf.get_settings().lease,
             **columns,
         )
-        parent_pipe.tell_parent(process.pk)
+        parent_pipe.report_to_parent(process.pk)
         return self._note(process, began)
 
     def _note(self, process: Process, began: float) -> Process:

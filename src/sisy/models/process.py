@@ -169,7 +169,7 @@ class Process(models.Model):
             problem_since=problem_since,
         )
         process.save(using=using)
-        process._tell(signals.worker_online)
+        process._send(signals.worker_online)
         return process
 
     def renew(self, now: datetime, lease: timedelta) -> bool:
@@ -230,9 +230,9 @@ class Process(models.Model):
         registered = Process.objects.using(self.using).filter(pk=self.pk)
         if registered.update(ended_at=ended_at, end_reason=reason):
             self.ended_at, self.end_reason = ended_at, reason
-            self._tell(signals.worker_offline, reason=reason)
+            self._send(signals.worker_offline, reason=reason)
 
-    def _tell(self, signal: signal_dispatch.ContainedSignal, **more: str) -> None:
+    def _send(self, signal: signal_dispatch.ContainedSignal, **more: str) -> None:
         if self.role == Role.WORKER:
             signal_dispatch.send_on_commit(
                 signal, Process, [{"process": self, **more}], self.using

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.db import models, router
 from django.utils.translation import gettext_lazy as _
 
-from sisy import clock
+from sisy import clock, signals
 from sisy.records.fields import MomentField, ReasonField
 from sisy.records.twins import manager_from, twin
 from sisy.records.validators import future_moment
+from sisy.runtime import signal_dispatch
 from sisy.runtime.worker_options import queue_name
 
 RESUMED: dict[str, Any] = {
@@ -53,7 +54,11 @@ class QueueQuerySet(models.QuerySet["Queue"]):
             "pause_reason": reason[:500],
             "paused_by": by[:150],
         }
-        return bool(self.using(using).filter(name=name, paused_at=None).update(**columns))
+        paused = self.using(using).filter(name=name, paused_at=None).update(**columns)
+        if paused and until is not None:
+            # A heartbeat ends the pause, and must know when.
+            signal_dispatch.send_on_commit(signals.tasks_changed, Queue, [{}], using)
+        return bool(paused)
 
     apause = twin(pause)
 

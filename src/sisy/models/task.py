@@ -21,6 +21,7 @@ from sisy.models.verbs import TaskVerbs
 from sisy.planning import activation
 from sisy.planning.declarations import Policies
 from sisy.planning.overdue import settle_overdue
+from sisy.planning.timing import timing_columns
 from sisy.records.choices import TaskState
 from sisy.records.dirty_fields import Write
 from sisy.records.instances import reset, unsaved
@@ -193,7 +194,7 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
 
     def _changes_timing(self, named: frozenset[str], changed: frozenset[str], using: str) -> bool:
         """Return whether to write the ``named`` columns changes when the task is due."""
-        timed = named & TIMING_FIELDS
+        timed = named & timing_columns(self.schedule)
         if not timed or timed & changed:
             return bool(timed)
         # Writing back the values that were read is a change if others have changed them since.

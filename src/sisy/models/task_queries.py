@@ -9,7 +9,12 @@ from django.db.models import Exists, F, OuterRef
 
 from sisy import clock, conf
 from sisy.lifecycle.cancel import TASK_DELETED, cancel_queued
-from sisy.lifecycle.task_state import tell_changed, when_target_changes, when_timing_changes
+from sisy.lifecycle.task_state import (
+    send_changed,
+    when_iterations_change,
+    when_target_changes,
+    when_timing_changes,
+)
 from sisy.lifecycle.withdraw import withdraw, withdraw_outdated
 from sisy.models.run import Run
 from sisy.planning import activation, timing
@@ -89,18 +94,25 @@ class TaskQuerySet(models.QuerySet["Task"]):
         self._for_write = True
         now = clock.now(self.db)
         with transaction.atomic(using=self.db):
-            if columns.keys() & TIMING_FIELDS:
+            if columns.keys() & TIMING_FIELDS or ("label" in columns and self._has_hashed()):
                 settle_overdue(self.db, self, now, CHANGED)
                 columns = {**when_timing_changes(now), **columns}
+            elif "iterations" in columns:
+                columns = {**when_iterations_change(columns["iterations"], now), **columns}
             elif columns.keys() & TARGET_FIELDS:
                 columns = {**when_target_changes(now), **columns}
             count = super().update(**columns)
             # After the update, which has locked the tasks: no heartbeat plans one in between.
             withdraw_outdated(self.model._base_manager.using(self.db), now)
-            tell_changed(self.model, self.db)
+            send_changed(self.model, self.db)
         return count
 
     update.alters_data = True  # type: ignore[attr-defined]
+
+    def _has_hashed(self) -> bool:
+        """Return whether the label of any of the tasks decides when it is due."""
+        schedules = self.filter(schedule__icontains="h").order_by().values_list("schedule")
+        return any("label" in timing.timing_columns(one) for (one,) in schedules.distinct())
 
     def bulk_update(
         self, objs: Iterable["Task"], fields: Iterable[str], batch_size: int | None = None
@@ -215,7 +227,7 @@ def prepare_deletion(tasks: TaskQuerySet) -> list[int]:
         live.lock()
         cancel_queued(live, TASK_DELETED, now)
         TaskChange.objects.using(using).filter(task_id__in=pks[start : start + BATCH]).delete()
-    tell_changed(tasks.model, using)
+    send_changed(tasks.model, using)
     return pks
 
 

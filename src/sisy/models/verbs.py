@@ -183,7 +183,7 @@ class TaskVerbs(models.Model):
         """Submit a run now, in addition to the schedule.
 
         Raises:
-            ValueError: JSON cannot represent ``userdata``, or it is nested too deeply.
+            ValueError: the task is not saved, or ``userdata`` is not valid JSON.
         """
         using = self._home
         now = clock.now(using)
@@ -201,12 +201,12 @@ class TaskVerbs(models.Model):
         The schedule does not change, and the runs do not count as iterations. Each run gets the
         due moment of its occurrence. Unless runs of the task may overlap, they run one after the
         other. A second call for the same range runs only occurrences that have not succeeded and
-        are not queued or running.
+        are not queued or running. Occurrences that are not planned yet are left to a heartbeat.
 
         Args:
             start: an aware moment; the first occurrence may be due then.
             end: an aware moment, not after now; the last occurrence is due before it.
-            again: also run occurrences that have succeeded or are queued or running.
+            again: also run occurrences that are left out otherwise.
 
         Raises:
             ScheduleError: the task's schedule or time zone is not valid.

@@ -97,7 +97,7 @@ def _start(task: TaskRecord, locked: TaskRecord, using: str, now: datetime) -> N
     start = start_of(locked, now)
     store_starts(using, [(locked, start)])
     start.apply_to(task)
-    task_state.tell_changed(type(task), using)
+    task_state.send_changed(type(task), using)
 
 
 def store_starts(using: str, starts: Sequence[tuple[TaskRecord, Start]]) -> None:
@@ -117,7 +117,7 @@ def store_starts(using: str, starts: Sequence[tuple[TaskRecord, Start]]) -> None
         ),
     )
     if retired := [task for task in tasks if task.state == TaskState.RETIRED]:
-        task_state.tell_retired(retired, using)
+        task_state.send_retired(retired, using)
 
 
 def pause(task: TaskRecord, using: str, reason: str, until: datetime | None = None) -> bool:
@@ -140,10 +140,10 @@ def pause(task: TaskRecord, using: str, reason: str, until: datetime | None = No
         now = clock.now(using)
         settle_overdue(using, this, now, PAUSED)
         was_active = bool(paused.write(this.filter(state=TaskState.ACTIVE)))
-        withdraw(type(task)._default_manager.using(using), [task.pk], now)
         if was_active:
+            withdraw(type(task)._default_manager.using(using), [task.pk], now)
             note_change(using, task.pk, task_state.UNPAUSED, states_of(paused.columns), now)
-            task_state.tell_changed(type(task), using)
+            task_state.send_changed(type(task), using)
     if was_active:
         paused.note([task])
     return was_active
@@ -200,7 +200,7 @@ def create(
             update_rows(using, tasks.model, keys, fingerprint)
             for task, given in zip(batch, keys_given, strict=True):
                 task.remember_inserted(connections[using], given)
-        task_state.tell_changed(tasks.model, using)
+        task_state.send_changed(tasks.model, using)
 
 
 def _prepare(task: TaskRecord, number: int, now: datetime) -> None:

@@ -7,8 +7,8 @@ from django.db import transaction
 from django.db.models import Min, Q
 
 from sisy.lifecycle.submit import execute_if_eager, store
-from sisy.planning.timing import Timing
-from sisy.records.choices import LIVE_STATES, Origin, RunState
+from sisy.planning.timing import Timing, next_unplanned
+from sisy.records.choices import LIVE_STATES, Origin, RunState, TaskState
 from sisy.records.run import RunRecord
 from sisy.records.task import TaskRecord
 from sisy.schedules.calendar import just_before
@@ -45,7 +45,8 @@ def to_backfill(
     """Return the occurrences from ``start`` to before ``end`` that a backfill runs.
 
     Args:
-        again: also return those that have succeeded or are queued or running.
+        again: also return those that have succeeded, are queued or running, or are not planned
+            yet.
 
     Raises:
         ScheduleError: the task's schedule or time zone is not valid.
@@ -72,7 +73,21 @@ def to_backfill(
         occurrence_at or due
         for occurrence_at, due in settled.values_list("occurrence_at", "due_at")
     }
-    return [moment for moment in moments if moment not in done]
+    first = _first_not_planned(task, using)
+    return [
+        moment for moment in moments if moment not in done and (first is None or moment < first)
+    ]
+
+
+def _first_not_planned(task: TaskRecord, using: str) -> datetime | None:
+    """Return the first occurrence without a row in the ledger; None if none will get one.
+
+    Without a heartbeat it may be in the past. The next heartbeat plans it as the task's policy for
+    missed occurrences says, so a backfill would run it a second time.
+    """
+    stored = type(task)._default_manager.using(using).filter(pk=task.pk, state=TaskState.ACTIVE)
+    found = stored.first()
+    return next_unplanned(found) if found else None
 
 
 def _runs_of(task: TaskRecord, using: str) -> RunRows[RunRecord]:
@@ -80,7 +95,7 @@ def _runs_of(task: TaskRecord, using: str) -> RunRows[RunRecord]:
 
 
 def _occurrences(task: TaskRecord, start: datetime, end: datetime) -> list[datetime]:
-    due = Timing.of(task).schedule.between(just_before(start), just_before(end))
+    due = Timing.of(task).between(just_before(start), just_before(end))
     moments = list(islice(due, BACKFILL_LIMIT + 1))
     if len(moments) > BACKFILL_LIMIT:
         raise ValueError(

@@ -250,5 +250,11 @@ def _catch_up(
     return tuple(reversed(runs)), Gap(first=first, last=due, count=count, reason=reason)
 
 
+def is_caught_up(run: RunRecord) -> bool:
+    """Return whether the occurrence of a run was missed when the run was planned."""
+    planned_at, due_at = run.planned_at, run.due_at
+    return due_at is not None and bool(planned_at - due_at > ON_TIME_TOLERANCE)
+
+
 def _reason(due_task: DueTask) -> str:
     return f"{IN_TIME} {THEREFORE[due_task.missed]}"

@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 from sisy.exceptions import ScheduleError
 from sisy.lifecycle.submit import ring, store_occurrences
 from sisy.planning.catch_up import DueTask, Gap, Plan, plan_from
+from sisy.planning.replaced_timing import restore_timing
 from sisy.planning.timing import (
     ON_TIME_TOLERANCE,
     TICK,
@@ -65,7 +66,8 @@ def settle_overdue(
     stored = tasks.model._base_manager.using(using)
     pks = locking.lock(stored.filter(pk__in=active))
     for start in range(0, len(pks), BATCH):
-        batch = stored.filter(pk__in=pks[start : start + BATCH])
+        batch = list(stored.filter(pk__in=pks[start : start + BATCH]))
+        restore_timing(stored, batch, now)
         found = (_overdue(task, now, reason, for_good) for task in batch)
         _settle(using, [one for one in found if one is not None], now)
 

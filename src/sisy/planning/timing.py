@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from django.db.models.functions import Cast, Coalesce, Concat
 from sisy.exceptions import ScheduleError
 from sisy.records.choices import TaskState
 from sisy.records.task import TaskRecord
+from sisy.records.task_fields import TIMING_FIELDS
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import TICK as TICK
 from sisy.schedules.calendar import just_before
@@ -25,6 +26,16 @@ ON_TIME_TOLERANCE = timedelta(seconds=5)
 
 LOOKAHEAD = timedelta(seconds=2)
 """Occurrences are planned up to this time before they are due."""
+
+
+TEXTS, WINDOW = ("schedule", "timezone"), ("start_running", "end_running")
+"""The columns that decide when a task is due."""
+
+
+def timing_columns(schedule: str) -> frozenset[str]:
+    """Return the columns that decide when a task with this schedule is due."""
+    # The values of ``h`` depend on the label.
+    return TIMING_FIELDS | {"label"} if is_hashed(schedule) else TIMING_FIELDS
 
 
 class _InUTC(Cast):
@@ -43,21 +54,31 @@ def fingerprint() -> Combinable:
     """
     separator = Value("|", output_field=CharField())
     columns = [
-        F("schedule"),
-        F("timezone"),
+        *(F(name) for name in TEXTS),
         *(
             Coalesce(_InUTC(name, TextField()), Value("", output_field=TextField()))
-            for name in ("start_running", "end_running")
+            for name in WINDOW
         ),
     ]
     spaced = [part for column in columns for part in (separator, column)]
     return Concat(*spaced, output_field=TextField())
 
 
-def timing_in(fingerprint: str) -> tuple[str, str] | None:
-    """Return the schedule and the time zone in a stored fingerprint; None if it is empty."""
+def timing_in(fingerprint: str) -> dict[str, Any] | None:
+    """Return the columns in a stored fingerprint; None if it is empty, or cannot be read."""
     _, *columns = fingerprint.split("|")
-    return (columns[0], columns[1]) if columns else None
+    if len(columns) != len(TEXTS) + len(WINDOW):
+        return None
+    texts, window = columns[: len(TEXTS)], columns[len(TEXTS) :]
+    try:
+        moments = [_moment_in(text) for text in window]
+    except ValueError:
+        return None  # the format of a date depends on the session
+    return dict(zip((*TEXTS, *WINDOW), (*texts, *moments), strict=True))
+
+
+def _moment_in(text: str) -> datetime | None:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ class Event(models.TextChoices):
     """A ping to another service."""
 
 
-STOPPED = "It was stopped."
+STOPPED = "It stopped normally."
 """The reason of a process that stopped on request."""
 
 

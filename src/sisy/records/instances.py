@@ -97,7 +97,7 @@ def copied(record: M) -> M:
     return copy
 
 
-def is_heard(model: type[models.Model], *signals_of_records: ModelSignal) -> bool:
+def has_receivers(model: type[models.Model], *signals_of_records: ModelSignal) -> bool:
     """Return whether one of these signals has a receiver for records of a model."""
     for signal in signals_of_records:  # noqa: SIM110 - a generator would take twice as long
         # Most signals have no receivers at all, which is quicker to check.
@@ -108,7 +108,7 @@ def is_heard(model: type[models.Model], *signals_of_records: ModelSignal) -> boo
 
 def is_watched(model: type[models.Model]) -> bool:
     """Return whether a receiver, or the model's own ``__init__``, must see each new record."""
-    return is_heard(model, pre_init, post_init) or _Defaults.of(model).has_own_init
+    return has_receivers(model, pre_init, post_init) or _Defaults.of(model).has_own_init
 
 
 def note_saved(using: str, records: Sequence[models.Model]) -> None:

@@ -176,7 +176,8 @@ class RunRecord(models.Model):
 
         Planned delays do not count: its spread, the delay before a retry, or a ``delay_until``.
         """
-        if self.started_at is None:
+        # A run that a stopping worker has released keeps when it started, until it starts again.
+        if self.started_at is None or self.state == RunState.QUEUED:
             return None
         lateness: timedelta = self.started_at - self.ready_at
         return lateness

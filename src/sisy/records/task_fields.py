@@ -23,6 +23,7 @@ from sisy.records.validators import (
     optional,
     span,
     time_zone,
+    truth,
     whole,
 )
 from sisy.runtime.worker_options import queue_name
@@ -108,7 +109,7 @@ _ROWS = (
         planning=Planning.FIRST_DUE,
         shapes_runs=True,
     ),
-    _when("wait_for_schedule", planning=Planning.FIRST_DUE, is_policy=True),
+    _when("wait_for_schedule", validator=truth, planning=Planning.FIRST_DUE, is_policy=True),
     _where("queue", validator=queue_name),
     _where("priority", validator=whole(-100, 100), is_policy=True),
     _where("engine", validator=engine, is_policy=True),

@@ -192,13 +192,19 @@ def address(value: Any, name: str) -> None:
 
 def engine(value: Any, name: str) -> None:
     """Accept the name of an engine in ``SISY_ENGINES``."""
-    known = {conf.DEFAULT_ENGINE, *conf.get_settings().engines}
+    known = [conf.DEFAULT_ENGINE, *conf.get_settings().engines]
     if value not in known:
         hint = did_you_mean(str(value), known)
-        names = ", ".join(map(repr, sorted(known)))
+        names = ", ".join(map(repr, sorted({*known})))
         raise ValueError(
             f"{value!r:.80} is not an engine in SISY_ENGINES.{hint} Valid engines: {names}."
         )
+
+
+def truth(value: Any, name: str) -> None:
+    """Accept True and False, also as 1 and 0."""
+    if value not in (True, False):
+        raise ValueError(f"{name} must be True or False, not {value!r:.80}.")
 
 
 def number(least: int, most: int, *, is_whole: bool = False) -> Validator:

@@ -8,6 +8,7 @@ from django.apps import apps
 from django.utils.module_loading import module_has_submodule
 
 from sisy.planning.declarations import Declaration, declarations, forget_failed
+from sisy.runtime.user_errors import name_of, words_of
 
 MODULES = ("schedules", "tasks")
 
@@ -44,6 +45,6 @@ def discover() -> Discovered:
                 except KeyboardInterrupt:
                     raise
                 except BaseException as error:  # noqa: BLE001 - sys.exit() included
-                    broken[module] = f"{type(error).__name__}: {error}"
+                    broken[module] = f"{name_of(error)}: {words_of(error)}"
     forget_failed()
     return Discovered(declarations=declarations(), broken=broken)

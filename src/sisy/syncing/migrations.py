@@ -16,6 +16,7 @@ from sisy.models import Task, TaskState
 from sisy.models.task_queries import CHANGED
 from sisy.planning.declarations import refuse_unknown
 from sisy.planning.overdue import settle_overdue
+from sisy.planning.timing import timing_columns
 from sisy.records.task import check_columns
 from sisy.records.task_fields import (
     COLUMNS,
@@ -23,7 +24,6 @@ from sisy.records.task_fields import (
     PARAMETERS,
     SHAPING_FIELDS,
     TARGET_FIELDS,
-    TIMING_FIELDS,
 )
 from sisy.runtime.log import logger
 
@@ -91,7 +91,7 @@ class MigratedTask:
             name: getattr(task, name) for name in stored if getattr(task, name) != stored[name]
         }
         check_columns(task, frozenset(changed) - TARGET_FIELDS)
-        if changed.keys() & (TIMING_FIELDS | {"iterations"}):
+        if changed.keys() & (timing_columns(task.schedule) | {"iterations"}):
             self._plan_anew()
         if changed.keys() & TARGET_FIELDS:
             changed["target_error"] = ""

@@ -1,6 +1,6 @@
 """Create, update and delete tasks as the code declares them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -83,8 +83,8 @@ def sync(using: str, found: Discovered, now: datetime, *, is_rehearsal: bool = F
         transaction.atomic(using=using) if is_rehearsal else nullcontext(),
         changed_by(ChangedBy.DECLARATION),
     ):
-        changes = [_reconciled(using, each, now) for each in found.declarations]
         names = {each.name for each in found.declarations}
+        changes = [_reconciled(using, each, names, now) for each in found.declarations]
         changes += [
             _no_longer_declared(using, task, now)
             for task in Task.objects.using(using).declared().order_by("name")
@@ -95,14 +95,16 @@ def sync(using: str, found: Discovered, now: datetime, *, is_rehearsal: bool = F
     return Synced(changes=changes)
 
 
-def _reconciled(using: str, declaration: Declaration, now: datetime) -> Change:
+def _reconciled(
+    using: str, declaration: Declaration, names: Collection[str], now: datetime
+) -> Change:
     name = declaration.name
     try:
         wanted = task_of(declaration)
         try:
-            return _create_or_change(using, name, wanted, now)
+            return _create_or_change(using, name, names, wanted, now)
         except IntegrityError:  # another process has just created it
-            return _create_or_change(using, name, wanted, now)
+            return _create_or_change(using, name, names, wanted, now)
     except ValueError as error:
         return Change(name=name, kind=Kind.REFUSED, problem=str(error))
 
@@ -118,12 +120,32 @@ def task_of(declaration: Declaration) -> Task:
     return task
 
 
-def _create_or_change(using: str, name: str, wanted: Task, now: datetime) -> Change:
+def _create_or_change(
+    using: str, name: str, names: Collection[str], wanted: Task, now: datetime
+) -> Change:
     with transaction.atomic(using=using):
         task = Task.objects.using(using).select_for_update().filter(name=name).first()
         if task is None:
             return create(using, name, wanted, now)
+        if task.name != name:
+            _rename(using, task, name, names)
         return _changed(using, task, wanted)
+
+
+def _rename(using: str, task: Task, name: str, names: Collection[str]) -> None:
+    """Give a task the name of its declaration, which is the same one to the database.
+
+    Raises:
+        ValueError: another declaration has the name of the task.
+    """
+    # MySQL and MariaDB ignore case and accents, for example.
+    if task.name in names:
+        raise ValueError(
+            f"The database does not distinguish the name {name!r} from {task.name!r}, which is "
+            "declared as well. Choose another name."
+        )
+    Task.objects.using(using).filter(pk=task.pk).update(name=name)
+    task.name = name
 
 
 def create(using: str, name: str, wanted: Task, now: datetime) -> Change:

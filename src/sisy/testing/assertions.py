@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.utils.translation import ngettext
 
 from sisy.callables import Callee, target_of
+from sisy.exceptions import did_you_mean
 from sisy.models import Run, RunState, Task
 from sisy.runtime.escaping import escaped
 
@@ -56,7 +57,11 @@ def assert_ran(
     Raises:
         AssertionError: the number differs; the message shows the latest runs, and the traceback of
             the last error.
+        ValueError: the state does not exist.
     """
+    if state not in RunState.values:
+        hint, valid = did_you_mean(str(state), RunState.values), ", ".join(RunState.values)
+        raise ValueError(f"{state!r} is not a state of a run.{hint} Valid states: {valid}.")
     runs = list(_of(Run.objects.using(router.db_for_write(Run)), callable).order_by("pk"))
     found = [run for run in runs if run.state == state]
     if len(found) == times or (times is None and found):

@@ -37,6 +37,8 @@ def begin(using: str, now: datetime, before: datetime) -> None:
         in_use = tasks.filter(is_in_use).exclude(schedule="")
         active(next_run=None, planning_since=now).write(in_use)
         compute_unplanned(using, now)
+        # A heartbeat records as missed what fell due since the end of a pause.
+        tasks.filter(state=TaskState.PAUSED, paused_until__lt=now).update(paused_until=now)
         started = QueuedRun.objects.filter(ready_at__gt=now, ready_at__lte=before)
         queued = Run.objects.using(using).listed(started).filter(state=RunState.QUEUED)
         queued.update(ready_at=now)

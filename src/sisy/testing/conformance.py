@@ -165,44 +165,46 @@ class BackendConformance(unittest.TestCase):
                 self.tasks.add.using(backend=self.alias, **wrong)
 
     def test_signals_are_sent_in_order(self) -> None:
-        with _heard() as heard:
+        with _recorded() as recorded:
             result = self.ended(self.tasks.add, 1)
-        names = [(name, status) for name, _, one, status, _ in heard if one.id == result.id]
+        names = [(name, status) for name, _, one, status, _ in recorded if one.id == result.id]
         expected = [
             ("task_enqueued", TaskResultStatus.READY),
             ("task_started", TaskResultStatus.RUNNING),
             ("task_finished", TaskResultStatus.SUCCESSFUL),
         ]
         self.assertEqual(names, expected)
-        self.assertEqual({sender for _, sender, *_ in heard}, {type(task_backends[self.alias])})
+        self.assertEqual({sender for _, sender, *_ in recorded}, {type(task_backends[self.alias])})
 
     def test_a_failure_is_signalled_within_an_except_block(self) -> None:
-        with _heard() as heard:
+        with _recorded() as recorded:
             self.ended(self.tasks.fail)
-        [(is_failure, status)] = [(e, s) for name, _, _, s, e in heard if name == "task_finished"]
+        [(is_failure, status)] = [
+            (e, s) for name, _, _, s, e in recorded if name == "task_finished"
+        ]
         self.assertEqual((is_failure, status), (True, TaskResultStatus.FAILED))
 
 
-Heard = list[tuple[str, type, AnyResult, TaskResultStatus, bool]]
+Recorded = list[tuple[str, type, AnyResult, TaskResultStatus, bool]]
 
 
 @contextmanager
-def _heard() -> Iterator[Heard]:
+def _recorded() -> Iterator[Recorded]:
     """Collect signals with sender, result, status, and whether an exception is being handled."""
-    heard: Heard = []
+    recorded: Recorded = []
     receivers = []
     for name in ("task_enqueued", "task_started", "task_finished"):
 
-        def hear(
+        def record(
             *, sender: type, task_result: AnyResult, name: str = name, **kwargs: object
         ) -> None:
             is_error = sys.exc_info()[0] is not None
-            heard.append((name, sender, task_result, task_result.status, is_error))
+            recorded.append((name, sender, task_result, task_result.status, is_error))
 
-        getattr(signals, name).connect(hear)
-        receivers.append((getattr(signals, name), hear))
+        getattr(signals, name).connect(record)
+        receivers.append((getattr(signals, name), record))
     try:
-        yield heard
+        yield recorded
     finally:
         for signal, receiver in receivers:
             signal.disconnect(receiver)

@@ -12,6 +12,7 @@ from django.utils import timezone as django_timezone
 
 from sisy import clock
 from sisy.execution.inline import execute_inline
+from sisy.heartbeat.pauses import end_pauses, next_end
 from sisy.heartbeat.plan import plan_due
 from sisy.heartbeat.timing_check import compute_unplanned
 from sisy.models import Process, QueuedRun, Role, Run, Task, TaskState
@@ -80,6 +81,7 @@ class Timeline:
     def run_due(self) -> list[Run]:
         """Execute the runs that are due now, without advancing the clock; return them."""
         ended: list[Run] = []
+        end_pauses(self.using, self.now)
         plan_due(self.using, self.now)
         if compute_unplanned(self.using, self.now):
             plan_due(self.using, self.now)
@@ -127,12 +129,14 @@ class Timeline:
 
 
 def next_moment(using: str, now: datetime) -> datetime | None:
-    """Return when the next task is due or the next run is ready after ``now``, if any is."""
+    """Return when a task is due, a run is ready or a pause ends next after ``now``, if ever."""
     tasks = Task.objects.using(using).filter(state=TaskState.ACTIVE, next_run__gt=now)
     runs = QueuedRun.objects.using(using).filter(ready_at__gt=now)
+    pause_ends = next_end(using)
     moments = (
         tasks.aggregate(first=Min("next_run"))["first"],
         runs.aggregate(first=Min("ready_at"))["first"],
+        pause_ends if pause_ends is not None and pause_ends > now else None,
     )
     return min(filter(None, moments), default=None)
 
