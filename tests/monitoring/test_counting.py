@@ -254,7 +254,7 @@ def test_rings_are_stored_with_the_runs_that_a_worker_counts():
     run = scheduled(PAUSED).run_now()
     ring = messages.run_task(run)
     for _ in range(3):
-        doorbell._hear_ring("sisy.run_task", lambda: None, ring)
+        doorbell._receive_ring("sisy.run_task", lambda: None, ring)
     counting.flush("default")
     assert not Tally.objects.exists()
     execute(1, label="coffee", queue="mail")

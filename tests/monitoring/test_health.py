@@ -83,7 +83,7 @@ def test_an_invalid_parameter_answers_400_with_the_valid_values(query):
 
 
 def test_a_database_that_is_away_is_unhealthy_and_reveals_no_details(monkeypatch):
-    def away(*args):
+    def away(*args, **kwargs):
         raise OperationalError("connection to host=db.internal password=hunter2 refused")
 
     monkeypatch.setattr("sisy.monitoring.health.health", away)

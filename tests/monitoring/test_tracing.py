@@ -6,6 +6,7 @@ import sys
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from opentelemetry import metrics, trace
@@ -97,8 +98,6 @@ def test_submission_and_execution_share_the_trace_of_the_request(spans):
 @pytest.mark.parametrize("function", [traced.look, traced.alook])
 async def test_the_pool_of_a_worker_calls_functions_within_the_span(function, spans):
     await Task.arun_once(function)
-    from asgiref.sync import sync_to_async
-
     [run] = await sync_to_async(claimed)()
     pool = ThreadPool(1, lambda: NOON)
     outcome = await executed(pool, run)
@@ -199,6 +198,18 @@ class BrokenProcessor(SpanProcessor):
 
     def on_end(self, span):
         raise RuntimeError("the exporter is broken")
+
+
+async def test_an_error_that_raises_anything_ends_its_span_and_its_run(spans):
+    await sync_to_async(once)(traced.leave)
+    [run] = await sync_to_async(claimed)()
+    pool = ThreadPool(1, lambda: NOON)
+    try:
+        outcome = await executed(pool, run)
+    finally:
+        pool.close()
+    assert outcome.state == RunState.FAILED
+    assert spans()["process default"].attributes["error.type"].endswith("traced.Leaving")
 
 
 def test_a_broken_sdk_breaks_no_submission_and_no_run(monkeypatch, caplog):

@@ -20,3 +20,16 @@ async def alook(message):
 
 def fail(message):
     raise ValueError("out of tea")
+
+
+class Leaving(BaseException):
+    """An error that ends whoever asks for its words."""
+
+    def __str__(self):
+        raise SystemExit
+
+    __repr__ = __str__
+
+
+def leave(message):
+    raise Leaving

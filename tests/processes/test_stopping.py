@@ -94,6 +94,14 @@ def test_a_second_signal_hands_over_at_once(site):
     assert (run.state, run.attempt, run.process_id) == (RunState.QUEUED, 0, None)
 
 
+def test_a_worker_ends_although_a_thread_of_its_runs_does_not(site):
+    process = worker(site, "--grace", "0.5")
+    run = in_hand_of(process, 600, jobs.sleeps_in_a_thread)
+    assert process.stop() == 0
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.process_id) == (RunState.QUEUED, 0, None)
+
+
 def test_a_worker_that_stops_takes_no_more_runs(site):
     process = worker(site, "--concurrency", "2")
     run = in_hand_of(process, seconds=3)

@@ -33,3 +33,15 @@ def test_an_audit_in_a_slow_pass_plans_nothing_before_a_change_by_raw_sql(now):
     assert timing_check.audit("default", NOON, 0, task.pk) == 1
     task.refresh_from_db()
     assert task.next_run == NOON + 2 * MINUTE
+
+
+def test_an_audit_in_a_slow_pass_loses_nothing_that_has_fallen_due_in_it(now):
+    task = scheduled("* * * * *")
+    now.moment = NOON + MINUTE + SECOND  # the pass has begun at noon
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE sisy_task SET schedule = '@yearly' WHERE id = %s", [task.pk])
+    assert timing_check.audit("default", NOON, 0, task.pk) == 0
+    tick("default", now.moment)
+    assert Run.objects.get().due_at == NOON + MINUTE
+    task.refresh_from_db()
+    assert task.next_run.month == 1

@@ -6,14 +6,14 @@ import pytest
 
 from sisy.heartbeat import tick
 from sisy.lifecycle.release import TIME_TO_GO, release_running
-from sisy.models import Attempt, Run, RunState, Task
+from sisy.models import Attempt, Process, Run, RunState, Task
 from sisy.worker.claim import claim
 from sisy.worker.record import record
 from tests.app import jobs
 from tests.app.models import Execution
 from tests.roles.at_work import at_work
 from tests.roles.steps import finish, outcome
-from tests.support.moments import MINUTE, NOON
+from tests.support.moments import MINUTE, NOON, SECOND
 from tests.support.records import scheduled, stored, worker
 from tests.support.waiting import wait_until
 
@@ -84,11 +84,33 @@ def test_a_run_that_was_asked_to_end_and_fails_is_not_tried_again(noon):
 def test_a_run_that_was_asked_to_end_is_not_handed_to_another_worker(noon):
     run = failing()
     run.cancel("the disk is full")
-    release_running("default", [run], "Its worker stopped", NOON)
+    assert release_running("default", [run], "Its worker stopped", NOON) == 0
+    Process.objects.get().leave(now=NOON)
     later = NOON + TIME_TO_GO
     assert claim(worker(later), ["default"], 1, later) == []
+    assert (stored(run).state, stored(run).attempt) == (RunState.RUNNING, 1)
+
+
+def test_a_run_that_was_asked_to_end_is_cancelled_without_any_worker(noon):
+    run = failing()
+    run.cancel("the disk is full")
+    release_running("default", [run], "Its worker stopped", NOON)
+    Process.objects.get().leave(now=NOON)
+    tick("default", NOON + TIME_TO_GO - SECOND)
+    assert stored(run).state == RunState.RUNNING  # its thread may not have ended yet
+    later = NOON + TIME_TO_GO + SECOND
+    tick("default", later)
     assert (stored(run).state, stored(run).reason) == (RunState.CANCELLED, "the disk is full")
-    assert stored(run).finished_at == later
+    assert (stored(run).finished_at, stored(run).attempt) == (later, 1)
+
+
+def test_a_run_that_was_asked_to_end_is_cancelled_even_if_it_may_run_only_once(noon):
+    run = failing(on_lost="fail")
+    run.cancel("the disk is full")
+    release_running("default", [run], "Its worker stopped", NOON)
+    Process.objects.get().leave(now=NOON)
+    tick("default", NOON + 2 * TIME_TO_GO)
+    assert (stored(run).state, stored(run).times_lost) == (RunState.CANCELLED, 0)
 
 
 def test_a_run_that_was_asked_to_end_is_not_rescued_from_a_dead_worker(noon):

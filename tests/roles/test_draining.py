@@ -26,6 +26,27 @@ def test_a_draining_worker_finishes_its_runs_and_stops():
     assert not Task.objects.filter(pk=going.pk).exists()
 
 
+def test_a_draining_worker_waits_longer_than_a_stopped_one():
+    with at_work(grace=0.1) as worker:
+        Task.run_once(jobs.sleeps, userdata={"seconds": 2})
+        wait_until(Execution.objects.exists)
+        assert Process.objects.get().request_drain(NOON)
+        wait_until(lambda: worker.is_stopping)
+        wait_until(lambda: not Process.objects.exists())
+    assert Run.objects.get().state == RunState.SUCCEEDED
+
+
+def test_a_draining_worker_that_is_stopped_releases_what_it_runs():
+    with at_work(grace=0.1) as worker:
+        Task.run_once(jobs.goes_on_until_asked)
+        wait_until(Execution.objects.exists)
+        assert Process.objects.get().request_drain(NOON)
+        wait_until(lambda: worker.is_stopping)
+        worker.stop()
+        wait_until(lambda: not Process.objects.exists())
+    assert Run.objects.get().state == RunState.QUEUED
+
+
 def test_without_a_message_a_worker_finds_the_drain_request(settings):
     settings.SISY_LEASE_SECONDS = 5
     with at_work():

@@ -11,6 +11,7 @@ from sisy.heartbeat import tick
 from sisy.heartbeat.outlook import look
 from sisy.heartbeat.rescue import rescue_lost
 from sisy.heartbeat.retention import PROCESS_GRACE, PRUNE_BATCH, prune_processes
+from sisy.lifecycle.release import TIME_TO_GO
 from sisy.models import Process, Role, Run, RunState
 from sisy.store import due
 from sisy.worker.claim import claim
@@ -37,7 +38,7 @@ def offline():
 def ended_processes(count, *, at=NOON, lease_until=NOON):
     """Store the records of processes that have ended."""
     columns = {"role": Role.ENGINE, "host": "old", "pid": 7, "started_at": at}
-    ended = {"ended_at": at, "lease_until": lease_until, "end_reason": "It was stopped."}
+    ended = {"ended_at": at, "lease_until": lease_until, "end_reason": "It stopped normally."}
     return Process.all_objects.bulk_create([Process(**columns, **ended) for _ in range(count)])
 
 
@@ -46,7 +47,7 @@ def test_a_process_that_leaves_stays_on_record_and_is_no_longer_registered():
     process.leave()
     assert not Process.objects.exists()
     kept = Process.all_objects.get()
-    assert (kept.pk, kept.ended_at, kept.end_reason) == (process.pk, NOON, "It was stopped.")
+    assert (kept.pk, kept.ended_at, kept.end_reason) == (process.pk, NOON, "It stopped normally.")
     assert list(Process.all_objects.ended()) == [kept]
     assert not Process.all_objects.reported_dead().exists()
 
@@ -83,7 +84,7 @@ def test_the_run_of_a_process_that_left_it_behind_is_rescued():
     process = worker()
     run = held_run(process)
     process.leave()
-    assert tick("default", NOON + SECOND).rescued == 1
+    assert tick("default", NOON + TIME_TO_GO + SECOND).rescued == 1
     assert stored(run).state == RunState.QUEUED
 
 

@@ -86,6 +86,19 @@ def test_a_zombie_whose_lease_was_taken_over_changes_nothing():
     assert kept() == [(1, "before\n"), (2, "anew\n")]
 
 
+def test_a_zombie_changes_nothing_beside_the_attempt_that_follows_it():
+    """Both may be executed by one worker, which stores their reports together."""
+    run = held_run(worker(NOON, LEASE))
+    assert write(run, "before\n")
+    later = NOON + LEASE + SECOND
+    tick("default", later)
+    again = held_again(run, later)
+    reports = [(run, Report(head="before\nafter\n", written=13)), (again, LINE)]
+    written = write_while_running("default", reports, later)
+    assert [one.attempt for one in written] == [2]
+    assert kept() == [(1, "before\n"), (2, "a line\n")]
+
+
 def test_a_released_attempt_leaves_its_place_to_the_next_worker():
     """Releasing a run refunds its attempt, so two workers execute an attempt of one number."""
     run = held_run(worker())

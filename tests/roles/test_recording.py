@@ -1,8 +1,11 @@
 """How the ends of runs are written down, and what follows from them."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import DataError, OperationalError
 
+from sisy import signals
 from sisy.heartbeat import tick
 from sisy.lifecycle import finish as finishing
 from sisy.lifecycle.release import TIME_TO_GO, release, release_running
@@ -41,6 +44,31 @@ def test_the_runs_of_a_dead_worker_run_again_and_the_zombie_changes_nothing():
     finish(again, later)
     run = Run.objects.get()
     assert (run.state, run.attempt, run.times_lost) == (RunState.SUCCEEDED, 2, 1)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_attempt_that_was_lost_is_not_recorded_with_a_later_one(is_first):
+    scheduled()
+    tick("default", NOON + MINUTE)
+    frozen = worker(NOON + MINUTE, LEASE)
+    [zombie] = claim(frozen, ["default"], 10, NOON + MINUTE)
+    later = NOON + MINUTE + LEASE + SECOND
+    tick("default", later)
+    [again] = claim(worker(later, LEASE), ["default"], 10, later)
+    failed, succeeded = outcome(later, RunState.FAILED), outcome(later)
+    ended = [(zombie, failed), (again, succeeded)]
+    received = []
+
+    def receive(run, **kwargs):
+        received.append((run.attempt, run.state))
+
+    signals.run_finished.connect(receive)
+    try:
+        record("default", ended if is_first else ended[::-1], later)
+    finally:
+        signals.run_finished.disconnect(receive)
+    assert received == [(2, RunState.SUCCEEDED)]
+    assert states() == ["succeeded"]
 
 
 def test_a_run_that_must_not_repeat_is_lost_with_its_worker():
@@ -179,6 +207,24 @@ def test_a_retry_waits_for_a_random_part_of_a_delay_that_grows_to_a_bound(attemp
     assert len(delays) > 40
     assert min(delays) < longest / 4
     assert longest * 3 / 4 < max(delays) <= longest
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"retry_delay": timedelta(days=10**7), "retry_max_delay": timedelta(days=10**7)},
+        {"retry_delay": timedelta(days=-(10**7))},
+        {"retry_max_delay": timedelta(days=-(10**7))},
+        {"retry_backoff": -3.5},
+    ],
+)
+def test_a_retry_has_a_delay_whatever_update_has_stored(fields):
+    task = scheduled("0 0 1 1 *", max_attempts=5)
+    Task.objects.update(**fields)
+    task.run_now()
+    [run] = claim(worker(), ["default"], 1, NOON)
+    finish(run, NOON, RunState.FAILED)
+    assert (stored(run).state, stored(run).ready_at >= NOON) == (RunState.QUEUED, True)
 
 
 def test_the_largest_backoff_of_the_thousandth_attempt_is_a_delay():

@@ -193,7 +193,7 @@ def test_a_heartbeat_that_is_rung_all_the_time_looks_ten_times_a_second(task, mo
     with sleeping_heartbeat(monkeypatch) as (heartbeat, passes):
         before, began = len(passes), time.monotonic()
         for _ in range(5000):
-            heartbeat._hear_ring()
+            heartbeat._receive_ring()
         wait_until(lambda: len(passes) > before)
         looks, seconds = len(passes) - before, time.monotonic() - began
         assert looks <= seconds / heartbeat_bell.RING_INTERVAL + 2

@@ -163,7 +163,7 @@ def test_the_start_and_the_end_of_a_worker_are_signalled(heard):
         wait_until(lambda: Process.objects.exists())
     signal_dispatch.flush(10)
     assert names(heard) == ["worker_online", "worker_offline"]
-    assert heard[1][1]["reason"] == "It was stopped."
+    assert heard[1][1]["reason"] == "It stopped normally."
 
 
 def test_a_failing_or_hanging_receiver_does_not_stop_a_worker(caplog):

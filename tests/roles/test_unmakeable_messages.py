@@ -73,7 +73,7 @@ def test_by_a_layer_it_is_not_an_outage_of_the_layer(monkeypatch, caplog):
     layer = RecordingLayer()
     carrier = LayerCarrier(layer)
     assert wait([carrier.send("sisy.bad", raises)], timeout=30).done
-    carrier.tell("sisy.bad group", raises)
+    carrier.publish("sisy.bad group", raises)
     assert wait([carrier.send("sisy.good", lambda: GOOD)], timeout=30).done
     assert layer.sent.get(timeout=30) == ("sisy.good", GOOD)
     assert layer.sent.empty()

@@ -5,8 +5,10 @@ from copy import copy
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 
+from sisy.lifecycle.release import release
 from sisy.models import Run, RunState, Task
 from sisy.worker.cancellation import CancellationWatcher
+from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.app.models import Execution
 from tests.roles.at_work import at_work, wait_until
@@ -62,7 +64,7 @@ class Here:
         self._before = before
 
     async def run(self, step, *args):
-        self._before()
+        await sync_to_async(self._before)()
         return await sync_to_async(step)(*args)
 
 
@@ -79,3 +81,24 @@ def test_an_attempt_that_was_claimed_again_is_not_cancelled():
     async_to_sync(watcher._cancel_requested)()
     async_to_sync(watcher._cancel_requested)()
     assert pool.cancelled == [(run.pk, 1)]
+
+
+def test_a_run_that_was_released_and_claimed_again_is_not_cancelled():
+    """Releasing a run refunds its attempt, so the worker claims one of the same number."""
+    process = worker()
+    run = scheduled("0 0 1 1 *").new_run(now=NOON, state=RunState.RUNNING, attempt=1)
+    run.process = process
+    run.save()
+    in_flight, pool = [run], Asked()
+
+    class Slow(Here):
+        async def run(self, step, *args):
+            answer = await super().run(step, *args)
+            in_flight[:] = await sync_to_async(claim)(process, ["default"], 1, NOON)
+            return answer
+
+    here = Slow(lambda: release("default", [run], "Its worker was busy.", NOON))
+    watcher = CancellationWatcher("default", here, in_flight, pool)
+    async_to_sync(watcher._cancel_requested)()
+    assert [again.attempt for again in in_flight] == [run.attempt]
+    assert pool.cancelled == []

@@ -25,6 +25,10 @@ async def acomes_back(message):
     return await asyncio.to_thread(end_of, copy)
 
 
+async def comes_back_in_a_thread(message):
+    return await asyncio.to_thread(comes_back, message)
+
+
 def end_of(copy):
     """Wait for the end of a copy, and say how it ended."""
     give_up = monotonic() + WAIT_TIMEOUT

@@ -1,10 +1,13 @@
 """Alerts grouped by their cause: one outage is one problem."""
 
+from dataclasses import replace
+
 import pytest
 
 from sisy.models import Alert as AlertRecord
 from sisy.reports.alerts import Alert, Kind, Severity
-from sisy.reports.alerts.grouping import grouped, in_words
+from sisy.reports.alerts.grouping import grouped
+from sisy.reports.alerts.verdict import in_words
 from tests.support.moments import HOUR, MINUTE, NOON
 
 NOT_PLANNED = "No heartbeat planned the task in time."
@@ -95,9 +98,17 @@ def test_problems_are_counted_with_those_that_people_know():
             alert(Kind.QUEUE_PAUSED, "Paused.", Severity.INFO, queues=("mail",)),
         ]
     )
-    assert in_words(groups, NOON) == "5 problems (1 acknowledged, 1 muted)"
-    assert in_words(groups, NOON + HOUR) == "5 problems (1 acknowledged)"
+    assert in_words(groups, NOON) == "5 problems, 3 left (1 acknowledged, 1 muted)"
+    assert in_words(groups, NOON + HOUR) == "5 problems, 4 left (1 acknowledged)"
     assert [group.is_handled(NOON) for group in groups] == [True, True, False, True]
+
+
+def test_a_group_is_handled_once_all_of_its_open_alerts_are():
+    known = recorded(acknowledged_at=NOON, acknowledged_by="Sam")
+    over, other = replace(known, record=None), recorded()
+    assert grouped([known, over])[0].is_handled(NOON)
+    assert not grouped([known, other, over])[0].is_handled(NOON)
+    assert not grouped([over])[0].is_handled(NOON)
 
 
 def test_a_paused_queue_alone_is_not_a_problem():

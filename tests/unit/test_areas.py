@@ -49,7 +49,7 @@ LONGEST_NAME = 70
 # Words that make a name read like a translation, and that the voice of Sisy avoids elsewhere, too.
 TRANSLATED = re.compile(
     r"(?:^|_)(?:somebody|nobody|whoever|whom|mended|refused|stands_(?:for|there)|goes_on|go_on"
-    r"|hears?|is_told|called_off|in_hand|without_a_word)(?:_|$)"
+    r"|hears?|is_notified|called_off|in_hand|without_a_word)(?:_|$)"
 )
 
 modules = sorted(ROOT.glob("*/**/test_*.py"))

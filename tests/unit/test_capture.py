@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+from celery.utils.log import LoggingProxy
 from django.test import override_settings
 
 from sisy.execution import ThreadPool
@@ -140,6 +141,27 @@ async def test_the_handler_of_last_resort_still_prints(bare_logging, pool_of, mo
     assert text_of(outcome).count("logged so") == 1
 
 
+async def test_what_a_handler_prints_is_kept_once(bare_logging, pool_of, monkeypatch):
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    bare_logging()
+    with capturing():
+        outcome = await executed(pool_of(ThreadPool, 1), run_of(talkative_jobs.prints))
+    assert said.getvalue() == "to standard error\nlogged so\n"
+    assert text_of(outcome).count("logged so") == 1
+
+
+async def test_what_a_stream_logs_is_kept_once(pool_of, monkeypatch, caplog):
+    """A worker of Celery logs what is printed."""
+    stream = LoggingProxy(logging.getLogger("celery.redirected"))
+    monkeypatch.setattr(sys, "stdout", stream)
+    with capturing():
+        outcome = await executed(pool_of(ThreadPool, 1), run_of(talkative_jobs.prints))
+    assert "printed" in caplog.messages
+    assert text_of(outcome).splitlines()[:2] == ["printed", "to standard error"]
+    assert text_of(outcome).count("printed") == 1
+
+
 async def test_a_logger_that_does_not_propagate_is_kept(pool, monkeypatch):
     monkeypatch.setattr(talkative_jobs.logger, "propagate", False)
     assert "logged so" in text_of(await captured(pool, run_of(talkative_jobs.prints)))
@@ -173,6 +195,49 @@ async def test_tracebacks_and_bad_arguments_are_kept(pool, monkeypatch):
     assert "ERROR shop: %d is missing\n" in text
     assert "too quiet" not in text
     assert said.getvalue() == "could not open\nin my own words\n"
+
+
+class Unspeakable:
+    def __str__(self):
+        raise ValueError("no words")
+
+    __repr__ = __str__
+
+
+def logs_what_has_no_words(message):
+    talkative_jobs.logger.warning(Unspeakable())
+    return "fine"
+
+
+async def test_a_record_without_words_fails_no_run(pool, monkeypatch):
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    outcome = await captured(pool, run_of(logs_what_has_no_words))
+    assert outcome.result == "fine"
+    assert text_of(outcome) == "A log record could not be written as text.\n"
+
+
+class Rebellious(str):
+    """A text whose methods fail."""
+
+    def __len__(self):
+        raise ValueError("too long")
+
+    def __bool__(self):
+        raise ValueError("neither")
+
+    def replace(self, *args):
+        raise ValueError("irreplaceable")
+
+
+def prints_rebellious_text(message):
+    print(Rebellious("printed"))
+    return "fine"
+
+
+async def test_a_text_whose_methods_fail_is_kept_as_a_text(pool):
+    outcome = await captured(pool, run_of(prints_rebellious_text))
+    assert outcome.result == "fine"
+    assert text_of(outcome) == "printed\n"
 
 
 async def test_a_filter_of_a_logger_decides_for_the_run_too(pool):

@@ -8,6 +8,7 @@ import logging
 import socket
 
 import pytest
+import sentry_sdk
 
 from sisy import clock
 from sisy.alerting.apprise_channel import INVALID, MISSING, AppriseChannel
@@ -16,6 +17,7 @@ from sisy.alerting.delivery import NotDelivered, without_secrets
 from sisy.models import Event
 from tests.support.http_server import http_server, status
 from tests.support.messages import WHY, message, notice, recovery
+from tests.support.sentry import breadcrumbs_of_requests
 from tests.support.smtp_server import mail_server, send_to
 
 SECRET = "5bf66975-d4c7-4bf5"
@@ -139,8 +141,9 @@ def test_a_backend_that_cannot_be_made_is_an_error(settings, monkeypatch):
     assert "No module named 'shop'" in error_of()
 
 
-def test_without_recipients_the_error_says_what_to_set(settings):
-    settings.ADMINS = []
+@pytest.mark.parametrize("admins", [[], [""], [("Ann", " ")]])
+def test_without_recipients_the_error_says_what_to_set(settings, admins):
+    settings.ADMINS = admins
     assert "Set ADMINS" in error_of()
 
 
@@ -253,6 +256,14 @@ def test_an_error_of_apprise_is_quoted_without_the_address(service, caplog):
     assert SECRET not in caplog.text
 
 
+def test_sentry_does_not_keep_the_address_of_apprise(service, monkeypatch):
+    with breadcrumbs_of_requests(monkeypatch) as transport:
+        send("chat")
+        sentry_sdk.capture_message("later")
+        assert SECRET not in str(transport.events)
+    assert len(service.received) == 1
+
+
 def test_an_address_that_apprise_does_not_know_is_an_error(settings, caplog):
     caplog.set_level(logging.DEBUG)
     settings.SISY_ALERTS = {"chat": f"nonsense://{SECRET}"}
@@ -268,9 +279,9 @@ def test_without_apprise_the_error_names_the_extra(service, monkeypatch):
 def test_log_lines_of_other_threads_are_left_alone(caplog):
     import threading
 
-    from sisy.alerting.apprise_channel import _overheard
+    from sisy.alerting.apprise_channel import _captured_log
 
-    with _overheard() as lines:
+    with _captured_log() as lines:
         other = threading.Thread(target=logging.getLogger("apprise").warning, args=("theirs",))
         other.start()
         other.join(10)

@@ -84,6 +84,26 @@ def test_an_invalid_default_schedule_is_an_error(settings):
 
 
 @pytest.mark.parametrize(
+    ("engines", "words"),
+    [
+        ({"heavy": "celery"}, "'celery', which is not an alias in TASKS"),
+        ({"default": "default"}, "'default', whose backend is Sisy itself"),
+        ({"own": "sisy", "heavy": "patient"}, "'patient', whose backend is Sisy itself"),
+    ],
+)
+def test_an_engine_must_be_another_backend(settings, engines, words):
+    settings.SISY_ENGINES = engines
+    [error] = configuration.check_settings()
+    assert (error.id, error.obj, error.level) == ("sisy.E008", "SISY_ENGINES", ERROR)
+    assert words in error.msg
+    assert "'sisy'" in error.hint
+    assert "default" not in error.hint
+    settings.TASKS = {"sisy": settings.TASKS["default"]}
+    settings.SISY_ENGINES = {"own": "sisy"}
+    assert configuration.check_settings() == []
+
+
+@pytest.mark.parametrize(
     ("path", "words"),
     [
         ("shop.Jobs", "No module named 'shop'"),

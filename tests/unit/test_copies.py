@@ -8,7 +8,12 @@ from tests.support.moments import NOON
 from tests.unit import copying, leaving
 from tests.unit.runs import executed, run_of
 
-FORKING = [copying.comes_back, copying.raises_in_the_copy, copying.acomes_back]
+FORKING = [
+    copying.comes_back,
+    copying.raises_in_the_copy,
+    copying.acomes_back,
+    copying.comes_back_in_a_thread,
+]
 
 
 @pytest.mark.parametrize("function", FORKING, ids=lambda function: function.__name__)

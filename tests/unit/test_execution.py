@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
+import time
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import timedelta
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 
 from sisy.callables import Target
 from sisy.exceptions import TargetMissing
@@ -381,6 +382,30 @@ async def test_a_plain_function_blocking_in_async_code_delays_no_other_run(pool)
     assert (await blocking).state == RunState.SUCCEEDED
 
 
+def waits_in_a_loop(message):
+    async_to_sync(waits_without_awaiting)()
+
+
+async def waits_without_awaiting():
+    begun.set()
+    let_go.wait(60)
+
+
+async def test_a_pool_with_many_loops_that_hang_closes_quickly(pool_of):
+    pool = pool_of(ThreadPool, 12)
+    let_go.clear()
+    going = []
+    for _ in range(12):
+        begun.clear()
+        going.append(asyncio.create_task(executed(pool, run_of("waits_in_a_loop"))))
+        await asyncio.to_thread(begun.wait, 20)
+    began = time.monotonic()
+    pool.close()
+    assert time.monotonic() - began < 4
+    let_go.set()
+    await asyncio.gather(*going)
+
+
 async def swallows_its_cancellation(message):
     begun.set()
     with suppress(asyncio.CancelledError):
@@ -389,14 +414,25 @@ async def swallows_its_cancellation(message):
         await asyncio.sleep(0.001)
 
 
+async def waits_in_a_thread(message):
+    await sync_to_async(let_go.wait)(60)
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        ("swallows_its_cancellation", "its function suppresses the cancellation"),
+        ("waits_in_a_thread", "a call of sync_to_async has not returned"),
+    ],
+)
 async def test_an_async_function_that_outlives_its_timeout_keeps_its_slot(
-    pool, caplog, monkeypatch
+    pool, caplog, monkeypatch, function, why
 ):
     """If its run were over, the next one of its task would start beside it."""
     monkeypatch.setattr("sisy.execution.async_call.WARN_AFTER", 0.01)
     let_go.clear()
     with caplog.at_level("WARNING", logger="sisy"):
-        run = run_of("swallows_its_cancellation", timeout=SOON)
+        run = run_of(function, timeout=SOON)
         going = asyncio.create_task(executed(pool, run))
         async with asyncio.timeout(20):
             while not caplog.records:
@@ -405,7 +441,9 @@ async def test_an_async_function_that_outlives_its_timeout_keeps_its_slot(
         let_go.set()
         assert (await going).state == RunState.TIMED_OUT
     [warning] = [record.getMessage() for record in caplog.records]
-    assert warning.startswith("Run 5 (a task) is still running after its timeout of 20 ms")
+    assert warning.startswith(
+        f"Run 5 (a task) is still running after its timeout of 20 ms, because {why}; "
+    )
 
 
 def notes_in_its_context(message):

@@ -22,6 +22,7 @@ ALLOWED = {
     "COPIED_TO_ENTRIES": "columns of runs, of which some have the names of a task's",
     "COLUMNS_OF_ENTRY": "columns of runs, of which some have the names of a task's",
     "judge_late.known": "columns of runs that have the names of a task's",
+    "JUDGED_COLUMNS": "the columns of tasks that one judge of problems reads",
     "SHARED": "the columns whose values are the same for tasks that are due together",
     "SHARED_COLUMNS_OF_QUEUED": "columns of runs that have the names of a task's",
 }

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from sisy.alerting.flapping import flaps, in_words
+from sisy.alerting.flapping import flaps, in_words, shows_too_little
 from sisy.models import RunState
 from sisy.store.judging import Ended
 from tests.support.moments import DAY, MINUTE, NOON
@@ -44,6 +44,22 @@ def test_many_runs_in_a_minute_are_not_enough_for_a_recovery():
     letters = "FSFSF" + 12 * "S"
     assert flaps(runs(letters, apart=MINUTE / 12), NOON, 1)
     assert not flaps(runs(letters, apart=MINUTE / 12, since=9 * MINUTE), NOON, 1)
+
+
+@pytest.mark.parametrize(
+    ("letters", "shows_too_little_of_it"),
+    [
+        (40 * "S", True),
+        (39 * "S", False),  # there are no more runs
+        ("SF" + 38 * "S", True),
+        (15 * "S" + "FSFSF" + 20 * "S", False),
+        (14 * "S" + "FSFSF" + 21 * "S", True),
+    ],
+)
+def test_what_runs_each_second_needs_more_runs_to_be_judged(letters, shows_too_little_of_it):
+    each_second = runs(letters, apart=MINUTE / 60)
+    assert shows_too_little(each_second, NOON) is shows_too_little_of_it
+    assert not shows_too_little(runs(letters, since=10 * MINUTE), NOON)
 
 
 def test_failures_of_another_day_do_not_count():

@@ -43,6 +43,11 @@ def test_sisy_reads_them_as_before():
     assert SECRET not in repr(vars(channel_named(setting.name)))
 
 
+@pytest.mark.parametrize("name", ["monitoring_token", "webhook_secret", "deadman_url"])
+def test_the_representation_of_the_settings_shows_no_secret(name):
+    assert SECRET not in repr(conf.Settings(**{name: SECRET}))
+
+
 def test_settings_that_do_not_exist_stay_so(settings):
     del settings.SISY_ALERTS
     conf.hide_addresses()

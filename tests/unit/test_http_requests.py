@@ -1,6 +1,5 @@
 """Requests to other services: bounded, without redirects, and errors that contain no address."""
 
-import http.client
 import socket
 import time
 from contextlib import closing
@@ -10,7 +9,7 @@ import sentry_sdk
 
 from sisy.alerting.http import NotDelivered, send
 from tests.support.http_server import http_server, status
-from tests.support.sentry import sentry_active
+from tests.support.sentry import breadcrumbs_of_requests
 
 SECRET = "5bf66975-d4c7-4bf5"
 
@@ -93,14 +92,7 @@ def test_only_the_web_is_reached_whatever_is_stored(address):
 
 
 def test_sentry_does_not_keep_the_address_for_later_errors(server, monkeypatch):
-    put = http.client.HTTPConnection.putrequest
-
-    def as_sentry_does(self, method, url, *args, **kwargs):
-        sentry_sdk.add_breadcrumb(message=url)
-        return put(self, method, url, *args, **kwargs)
-
-    monkeypatch.setattr(http.client.HTTPConnection, "putrequest", as_sentry_does)
-    with sentry_active() as transport:
+    with breadcrumbs_of_requests(monkeypatch) as transport:
         send(f"{server.url}/{SECRET}")
         sentry_sdk.capture_message("later")
         assert SECRET not in str(transport.events)

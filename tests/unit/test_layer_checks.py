@@ -10,6 +10,7 @@ from django.core.checks import ERROR, run_checks
 
 from sisy.checks import layer
 from tests.support.checks import ids
+from tests.unit.foreign import NoWords
 
 IN_MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 REDIS = "channels_redis.core.RedisChannelLayer"
@@ -39,6 +40,11 @@ class LayerThatFails:
         raise RuntimeError("no such host")
 
 
+class LayerThatFailsWithoutWords:
+    def __init__(self):
+        raise NoWords
+
+
 def test_no_layer_at_all_is_fine_also_in_a_deployment():
     assert layer.check_layer() == layer.check_layer_reaches_other_processes() == []
 
@@ -63,6 +69,9 @@ def test_a_layer_that_cannot_be_created_is_an_error(settings):
     [error] = layer.check_layer()
     assert (error.id, error.level) == ("sisy.E003", ERROR)
     assert error.msg == "Cannot create the channel layer: RuntimeError: no such host"
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{__name__}.LayerThatFailsWithoutWords"}}
+    [error] = layer.check_layer()
+    assert "NoWords: <exception str() failed>" in error.msg
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A listener knows whether messages arrive, so that a process that can be rung may look less."""
 
 import asyncio
+from collections import defaultdict
 
 import pytest
 
@@ -10,10 +11,10 @@ from sisy.runtime import loop
 
 
 class Layer:
-    """A layer whose messages and errors a test puts into a queue."""
+    """A layer whose channels get the messages and errors of a test."""
 
     def __init__(self):
-        self.put = asyncio.Queue()
+        self.channels = defaultdict(asyncio.Queue)
         self.accepts_members = asyncio.Event()
         self.heard = asyncio.Event()
 
@@ -24,7 +25,7 @@ class Layer:
         await self.accepts_members.wait()
 
     async def receive(self, channel):
-        found = await self.put.get()
+        found = await self.channels[channel].get()
         if isinstance(found, Exception):
             raise found
         return found
@@ -62,11 +63,11 @@ async def test_a_listener_is_not_live_during_an_outage_of_its_layer(layer):
     layer.accepts_members.set()
     listener.open()
     await until(lambda: listener.is_live)
-    for _ in range(2):
-        layer.put.put_nowait(OSError("refused"))
+    for channel in ("channel", "own"):
+        layer.channels[channel].put_nowait(OSError("refused"))
     await until(lambda: not listener.is_live)
-    for _ in range(2):
-        layer.put.put_nowait({"n": 1})
+    for channel in ("channel", "own"):
+        layer.channels[channel].put_nowait({"n": 1})
     await until(lambda: heard and listener.is_live)
     await listener.close()
 

@@ -11,9 +11,17 @@ def test_watchers_do_not_displace_what_others_have_put_in_their_place(monkeypatc
     monkeypatch.setattr(
         logging.Logger, "callHandlers", lambda logger, record: passed_on.append(record.msg)
     )
-    compat.watch_log_records(lambda record: watched.append(record.msg))
-    compat.watch_log_records(watched.append)
+
+    def watch(record, pass_on):
+        watched.append(record.msg)
+        pass_on()
+
+    def watch_as_well(record, pass_on):
+        watched.append(record.msg)
+        pass_on()
+
+    compat.watch_log_records(watch)
+    compat.watch_log_records(watch_as_well)
     logging.getLogger("shop").warning("half way")
     assert passed_on == ["half way"]
-    assert watched[0] == "half way"
-    assert len(watched) == 2
+    assert watched == ["half way", "half way"]

@@ -22,6 +22,7 @@ class RecordingPool:
     def __init__(self):
         self.executed = []
         self.cancelled = []
+        self.queued = set()
 
     def execute(self, run, ended, may_begin):
         self.executed.append(run)
@@ -29,8 +30,10 @@ class RecordingPool:
     def cancel(self, run_id, reason, *, by_force, attempt):
         self.cancelled.append(run_id)
 
-    def withdraw(self, run_id):
-        return False
+    def withdraw(self, run_id, *, attempt):
+        found = {(run_id, attempt)} & self.queued
+        self.queued -= found
+        return bool(found)
 
 
 class Wakes:
@@ -83,6 +86,20 @@ async def test_a_worker_that_stops_takes_back_everything_that_was_not_called(noo
     client.execute(waiting)
     assert client.withdraw_all() == [cancelled, waiting]
     assert client.withdraw_all() == []
+
+
+async def test_what_was_lost_takes_back_no_later_attempt_of_its_run(noon):
+    """A worker that was frozen may have claimed a run again while it still executes it."""
+    pool = RecordingPool()
+    client, in_flight, _early = opened(pool, Wakes())
+    lost, again = run(2), run(2)
+    again.attempt = 2
+    for one in (lost, again):
+        one.ready_at = NOON
+        in_flight.take(one)
+        client.execute(one)
+    pool.queued = {(2, 2)}
+    assert client.withdraw([lost, again]) == [again]
 
 
 async def test_a_run_is_called_at_its_moment_and_takes_its_slot_then(noon):

@@ -12,6 +12,14 @@ from tests.app import talkative_jobs
 from tests.unit.runs import executed, run_of
 
 
+class Metres(float):
+    """A number of a class of its own."""
+
+
+class Label(str):
+    """A text of a class of its own."""
+
+
 @pytest.fixture
 def run():
     return CurrentRun(id=5, label="", due_at=None, attempt=1, started=0, timeout=None)
@@ -30,11 +38,14 @@ def progress_of(run):
         ((3, 10, "three"), (3, 10, "three")),
         ((11, 10), (11, 10, "")),
         ((0, 0), (0, 0, "")),
+        ((Metres(2), Metres(3), Label("two")), (2, 3, "two")),
+        ((2**70, 2**71), (2**70, 2**71, "")),
     ],
 )
 def test_progress_is_kept(run, given, kept):
     run.progress(*given)
     assert progress_of(run) == kept
+    assert {type(value) for value in progress_of(run)} <= {float, str, type(None)}
 
 
 def test_a_long_message_is_shortened(run):
@@ -53,6 +64,7 @@ def test_a_long_message_is_shortened(run):
         ((-1,), ValueError, "done must be a number, 0 or more, not -1."),
         ((math.nan,), ValueError, "0 or more, not nan."),
         ((1, math.inf), ValueError, "total must be a number or None, 0 or more, not inf."),
+        ((10**400,), ValueError, "done must be a number, at most 1e308, not more."),
         ((0.4, "row 4"), TypeError, "or pass the text as message='row 4', not 'row 4'."),
         ((1, 2, 3), TypeError, "message must be a string, not 3."),
     ],

@@ -38,10 +38,28 @@ class Parts:
         self.done.append(step)
 
 
+def draining_of(parts, in_flight):
+    return Draining(0, in_flight, pool=parts, claiming=parts, outcomes=parts, output=parts)
+
+
 def signed_off(parts):
-    draining = Draining(0, InFlight(1), pool=parts, claiming=parts, outcomes=parts, output=parts)
-    asyncio.run(draining.sign_off())
+    asyncio.run(draining_of(parts, InFlight(1)).sign_off())
     return parts.done
+
+
+class Held(Parts):
+    """The parts of a worker that was frozen: its pool has not called the attempt that was lost."""
+
+    async def end(self, abandoned):
+        self.done += [run.attempt for run in abandoned]
+
+
+def test_a_later_attempt_of_a_run_that_was_not_called_is_released_too():
+    in_flight, parts = InFlight(2), Held()
+    in_flight.take(Run(pk=1, attempt=0))
+    in_flight.take(Run(pk=1, attempt=1))
+    asyncio.run(draining_of(parts, in_flight).sign_off())
+    assert parts.done == ["record", "release", 1]
 
 
 def test_outcomes_are_recorded_before_runs_are_released():

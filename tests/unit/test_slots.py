@@ -66,6 +66,14 @@ async def test_only_the_attempt_that_is_named_is_cancelled(pool, blocked):
     assert (await blocked).state == RunState.CANCELLED
 
 
+async def test_only_the_attempt_that_is_named_is_withdrawn(pool, blocked):
+    pool.execute(run_of(noop, attempt=3), ignore_outcome)
+    assert not pool.withdraw(5, attempt=2)
+    assert pool.withdraw(5, attempt=3)
+    assert pool.cancel(5, "enough")
+    assert (await blocked).state == RunState.CANCELLED
+
+
 async def test_a_running_run_cannot_be_withdrawn(pool, blocked):
     assert not pool.withdraw(5)
     assert pool.cancel(5, "enough")

@@ -132,13 +132,13 @@ async def test_an_orphaned_child_stops_and_a_second_signal_makes_it_stop_faster(
 
 async def test_messages_to_a_dead_parent_are_lost(child):
     child.parent.close()
-    child.line.tell("7")
+    child.line.send("7")
 
 
 def test_without_a_parent_there_is_no_pipe(monkeypatch):
     monkeypatch.delenv(parent_pipe.VARIABLE, raising=False)
     assert parent_pipe.open_to_parent(lambda: None) is None
-    parent_pipe.tell_parent(1)
+    parent_pipe.report_to_parent(1)
 
 
 def test_the_pipe_is_not_inherited_by_programs_of_functions(monkeypatch):
@@ -146,7 +146,7 @@ def test_the_pipe_is_not_inherited_by_programs_of_functions(monkeypatch):
     parent, end = socket.socketpair()
     monkeypatch.setenv(parent_pipe.VARIABLE, str(end.detach()))
     line = parent_pipe.open_to_parent(lambda: None)
-    parent_pipe.tell_parent(17)
+    parent_pipe.report_to_parent(17)
     assert parent.recv(10) == b"17\n"
     assert parent_pipe.VARIABLE not in os.environ
     assert not line._end.get_inheritable()

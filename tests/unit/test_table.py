@@ -13,6 +13,9 @@ ROWS = [
 ]
 
 
+WHY = "Run 894 of the task was still running."
+
+
 def tagged(text, look):
     return f"<{look}>{text}</>" if look else text
 
@@ -105,3 +108,15 @@ def test_values_are_shown_as_people_read_them():
 
 def test_a_look_is_a_plain_text_for_programs():
     assert Look("failed", "bad") == "failed"
+
+
+def test_a_small_terminal_gets_fewer_columns_whose_cells_can_be_told_apart():
+    rows = [
+        {"id": 4105 + n, "state": state("skipped"), "task": f"label {n}", "took": 1, "why": WHY}
+        for n in range(2)
+    ]
+    lines = table(rows, 24).splitlines()
+    assert lines[0].split() == ["id", "state", "task"]
+    assert lines[2:] == ["4105  skipped  label 0", "4106  skipped  label 1"]
+    head = table(rows, 40, wraps="why").splitlines()[0]
+    assert head.split() == ["id", "state", "task", "why"]

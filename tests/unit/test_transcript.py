@@ -67,3 +67,17 @@ def test_the_memory_of_an_endless_text_is_bounded():
         transcript.add("0123456789", compact)
     assert max(compacted) <= COMPACT_AT
     assert len(transcript._tail) <= TAIL_LIMIT
+
+
+def test_many_short_pieces_are_added_together(monkeypatch):
+    """Each addition copies the tail, and print() writes several pieces for each line."""
+    added, append = [], Transcript._append
+
+    def count(transcript, data):
+        added.append(len(data))
+        append(transcript, data)
+
+    monkeypatch.setattr(Transcript, "_append", count)
+    kept = transcript_of(*["line\n"] * 40_000)
+    assert kept.written == sum(added) == 200_000
+    assert len(added) <= 200_000 / COMPACT_AT + 1

@@ -40,7 +40,7 @@ class AsyncCall:
         self._handle = handle
         self._ended = ended
         self._own_thread = ThreadSensitiveContext()
-        self._has_timed_out = False
+        self._has_timed_out = self._is_over = False
         self._timer: asyncio.TimerHandle | None = None
         context = copy_context()
         context.run(enter, handle)
@@ -68,7 +68,7 @@ class AsyncCall:
             self._handle.end_copy()
 
     def _end(self, task: asyncio.Task[Outcome]) -> None:
-        if self._timer is not None:
+        if self._timer is not None and not self._has_timed_out:
             self._timer.cancel()
         if self._has_timed_out:
             error = RunTimedOut(f"The run exceeded its timeout of {self._limit}.")
@@ -82,11 +82,16 @@ class AsyncCall:
             outcome = task.result()
         executor = take_thread_of(self._own_thread)
         if executor is None:
-            self._ended(outcome)
+            self._report(outcome)
         else:
+            # If a call in this thread is not over, it keeps the slot: the timeout cannot end it.
             closing = executor.submit(_close_connections)
-            closing.add_done_callback(lambda done: self._ended(self._judged(outcome, done)))
+            closing.add_done_callback(lambda done: self._report(self._judged(outcome, done)))
             executor.shutdown(wait=False)
+
+    def _report(self, outcome: Outcome) -> None:
+        self._is_over = True
+        self._ended(outcome)
 
     def _judged(self, outcome: Outcome, closing: "Future[TransactionLeftOpen | None]") -> Outcome:
         """Return ``outcome``, or a failure if a transaction was left open or closing failed."""
@@ -101,14 +106,21 @@ class AsyncCall:
         self._call_in(WARN_AFTER, self._warn)
 
     def _warn(self) -> None:
+        if self._is_over:
+            return
+        why, end = "its function suppresses the cancellation", "the function returns"
+        if self._task.done():
+            why, end = "a call of sync_to_async has not returned", "it does"
         # The run is not over, and its slot is not free. Otherwise the task's next run could start
         # next to it although ``overlap`` forbids that.
         logger.warning(
-            "Run %s (%s) is still running after its timeout of %s, because its function "
-            "suppresses the cancellation; the run keeps its slot until the function returns",
+            "Run %s (%s) is still running after its timeout of %s, because %s; the run keeps its "
+            "slot until %s",
             self._handle.run.pk,
             self._handle.run.label,
             self._limit,
+            why,
+            end,
         )
 
     def _cancel_from_anywhere(self, by_force: bool) -> None:

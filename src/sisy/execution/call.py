@@ -1,6 +1,7 @@
 """Call the function of a run in the current thread."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -14,9 +15,10 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from sisy.callables.lookup import DjangoTask, Function, is_task_of_django
 from sisy.exceptions import CallableError
 from sisy.execution.entering import enter
-from sisy.execution.run_handle import RunHandle
+from sisy.execution.run_handle import RunHandle, end_copy_of
 from sisy.messaging import messages
 from sisy.records.choices import RunState
+from sisy.records.instances import copied
 from sisy.records.outcome import Outcome
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import is_called_by_async_to_sync
@@ -136,7 +138,10 @@ def adapt_tasks_of_django(adapter: Adapter) -> None:
 
 def message_for(run: "RunRecord") -> dict[str, Any]:
     """Return the argument of a task function: a dict with the keys "task" and "message"."""
-    return {"task": run.task, "message": messages.run_task(run, attempt=run.attempt)}
+    # A copy: what the function sets on its task, without saving it, must not decide about retries
+    # and pings, or be an error there.
+    task = None if run.task is None else copied(run.task)
+    return {"task": task, "message": messages.run_task(run, attempt=run.attempt)}
 
 
 def cancel_lent(loop: asyncio.AbstractEventLoop) -> None:
@@ -157,15 +162,16 @@ class GuardedThreads(ThreadPoolExecutor):
     # its thread as it found them.
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        return super().submit(partial(_guarded, fn, *args, **kwargs))
+        return super().submit(_guarded, os.getpid(), partial(fn, *args, **kwargs))
 
 
-def _guarded(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def _guarded(pid: int, call: Callable[[], T]) -> T:
     close_old_connections()
     guard = TransactionGuard()
     try:
-        result = fn(*args, **kwargs)
+        result = call()
     finally:
+        end_copy_of(pid)
         error = guard.release()
         close_old_connections()
     if error is not None:

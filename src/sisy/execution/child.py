@@ -18,7 +18,7 @@ from sisy.execution.child_protocol import (
     Exit,
     InvalidData,
     Reader,
-    Told,
+    ReportSoFar,
     Writer,
 )
 from sisy.execution.entering import take_last_steps
@@ -26,11 +26,12 @@ from sisy.execution.thread_pool import ThreadPool
 from sisy.records.outcome import NotCalled, Outcome, of_error
 from sisy.runtime.capture import capturing
 from sisy.runtime.flusher import Flusher, Reports
+from sisy.runtime.process_exit import exit_now
 
 if TYPE_CHECKING:
     from sisy.records.run import RunRecord
 
-TELL_INTERVAL = 0.25  # seconds between two reports of a run to the worker, which stores them
+REPORT_INTERVAL = 0.25  # seconds between two reports of a run to the worker, which stores them
 EXIT_TIMEOUT = 3.0  # seconds to close connections before the process exits anyway
 
 
@@ -50,9 +51,9 @@ class Child:
         self._clock = WorkerClock()
         self._pool = ThreadPool(1, self._clock.now)
         # Not to the database: a fleet of children would need a connection each.
-        self._flusher = Flusher(self._tell, interval=TELL_INTERVAL)
+        self._flusher = Flusher(self._send_reports, interval=REPORT_INTERVAL)
         self._running: RunRecord | None = None
-        self._telling = threading.Lock()
+        self._sending = threading.Lock()
         self._pool.noted = self._flusher.note
 
     def listen(self) -> None:
@@ -89,19 +90,19 @@ class Child:
             self._running = run
             self._pool.execute(run, self._report)
 
-    def _tell(self, reports: Reports) -> None:
+    def _send_reports(self, reports: Reports) -> None:
         """Send the worker what the run has printed so far."""
         # Never after the outcome: a worker takes an idle child that sends something for dead.
-        with self._telling:
+        with self._sending:
             for run, report in reports:
                 if run is self._running:
-                    self._to_worker.send(Told(report))
+                    self._to_worker.send(ReportSoFar(report))
 
     def _report(self, run: "RunRecord | None", outcome: Outcome | NotCalled | None) -> None:
         """Send the outcome of a run to the worker, or exit."""
         try:
             assert isinstance(outcome, Outcome)  # never None: a child does not use may_begin
-            with self._telling:
+            with self._sending:
                 self._running = None
             self._to_worker.send(Done(outcome.without_exception(), resident_memory()))
         except BaseException:  # noqa: BLE001 - a child that cannot report keeps its slot forever
@@ -123,12 +124,12 @@ def serve(to_worker: Connection, accepted_order: Any) -> None:
     child = Child(to_worker, accepted_order)
     with capturing():
         child.listen()
-    at_last = threading.Timer(EXIT_TIMEOUT, _end)
+    at_last = threading.Timer(EXIT_TIMEOUT, exit_now)
     at_last.daemon = True
     at_last.start()
     child.close()
     take_last_steps()
-    _end()
+    exit_now()
 
 
 def resident_memory() -> int:
@@ -142,10 +143,3 @@ def resident_memory() -> int:
 
         largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return largest if sys.platform == "darwin" else largest * 1024
-
-
-def _end() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):
-            stream.flush()
-    os._exit(0)

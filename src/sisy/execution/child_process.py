@@ -18,7 +18,7 @@ from sisy.execution.child_protocol import (
     Execute,
     Exit,
     Reader,
-    Told,
+    ReportSoFar,
     Writer,
 )
 from sisy.execution.child_start import context, start_masked
@@ -188,7 +188,7 @@ class ChildProcess:
             if isinstance(message, Done):
                 self.memory = message.memory
                 return message.outcome
-            if isinstance(message, Told):
+            if isinstance(message, ReportSoFar):
                 handle.journal.adopt(message.report)
             elif handle.cancel_reason is not None:
                 self._send(Cancel(handle.run.pk, handle.cancel_reason))
@@ -206,7 +206,7 @@ class ChildProcess:
         # The run may have finished just before the kill; then its outcome is in the pipe.
         try:
             while not isinstance(message := self._receive(time.monotonic() + KILL_TIMEOUT), Done):
-                if isinstance(message, Told):
+                if isinstance(message, ReportSoFar):
                     handle.journal.adopt(message.report)
         except (ChildDied, TimeoutError):
             limit = duration_text(handle.current.timeout or timedelta(0))

@@ -64,7 +64,7 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReportSoFar:
     """From the child: all that the current run has printed and reported so far."""
 
     report: Report

@@ -21,6 +21,7 @@ import django
 
 from sisy.execution.child_protocol import Writer
 from sisy.runtime.compat import forget_child, let_go_of_fork_server
+from sisy.runtime.user_errors import name_of, words_of
 
 FILES_PER_START = 8  # multiprocessing opens five at once
 PR_SET_PDEATHSIG = 1  # see prctl(2)
@@ -83,7 +84,7 @@ def begin(to_worker: Connection, accepted_order: Any) -> None:
     try:
         _set_up()
     except BaseException as error:
-        Writer(to_worker).send(f"{type(error).__name__}: {error}")
+        Writer(to_worker).send(f"{name_of(error)}: {words_of(error)}")
         raise
     from sisy.execution.child import serve
 

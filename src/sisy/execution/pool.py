@@ -44,8 +44,12 @@ class Pool(Protocol):
             NotReady: it could not be started. The outcome of a run would be `NotCalled`.
         """
 
-    def withdraw(self, run_id: int) -> bool:
-        """Remove a run whose function was not called yet. Return whether there was one."""
+    def withdraw(self, run_id: int, *, attempt: int | None = None) -> bool:
+        """Remove a run whose function was not called yet. Return whether there was one.
+
+        Args:
+            attempt: the attempt to remove; by default, any.
+        """
 
     def cancel(
         self, run_id: int, reason: str, *, by_force: bool = False, attempt: int | None = None
@@ -145,11 +149,11 @@ class Slots:
                 failed, following = following, self.pass_on(following)
                 failed.report(NotCalled(reason=f"{error}."))
 
-    def withdraw(self, run_id: int) -> bool:
+    def withdraw(self, run_id: int, attempt: int | None) -> bool:
         """Remove the run with this key if it has not started. Return whether it was removed."""
         with self._lock:
             for handle in self._queued:
-                if handle.run.pk == run_id:
+                if _is_of(handle, run_id, attempt):
                     self._queued.remove(handle)
                     self._in_hand.discard(handle)
                     return True
@@ -158,12 +162,7 @@ class Slots:
     def cancel(self, run_id: int, reason: str, by_force: bool, attempt: int | None) -> bool:
         """Ask the run with this key to stop. Return whether it is here."""
         with self._lock:
-            # A worker that was frozen may have claimed again what was taken from it.
-            asked = [
-                handle
-                for handle in self._in_hand
-                if handle.run.pk == run_id and attempt in (None, handle.run.attempt)
-            ]
+            asked = [each for each in self._in_hand if _is_of(each, run_id, attempt)]
             for handle in asked:
                 handle.cancel(reason, by_force)
         return bool(asked)
@@ -184,6 +183,11 @@ class Slots:
                 handle.cancel(reason, False)
 
 
+def _is_of(handle: RunHandle, run_id: int, attempt: int | None) -> bool:
+    # A worker that was frozen may have claimed again what was taken from it.
+    return handle.run.pk == run_id and attempt in (None, handle.run.attempt)
+
+
 class SlotPool:
     """The methods of `Pool` that all pools of slots share. A pool starts its runs in `_begin`."""
 
@@ -197,9 +201,9 @@ class SlotPool:
         """Execute ``run`` when a slot is free; see `Pool.execute`."""
         self._slots.take(RunHandle(run, self._now, ended, may_begin, self.noted))
 
-    def withdraw(self, run_id: int) -> bool:
+    def withdraw(self, run_id: int, *, attempt: int | None = None) -> bool:
         """Remove a run that has not started; see `Pool.withdraw`."""
-        return self._slots.withdraw(run_id)
+        return self._slots.withdraw(run_id, attempt)
 
     def cancel(
         self, run_id: int, reason: str, *, by_force: bool = False, attempt: int | None = None

@@ -38,6 +38,14 @@ def always(run: "RunRecord") -> bool:
     return True
 
 
+def end_copy_of(pid: int) -> None:
+    """Exit if this process is a fork of the one with this key, in which user code was called."""
+    # Such a copy has none of the worker's other threads. It shares the worker's pipes, event loop
+    # and connections, and would even close them.
+    if os.getpid() != pid:
+        os._exit(0)
+
+
 class RunHandle:
     """A run in a pool.
 
@@ -106,10 +114,7 @@ class RunHandle:
 
         Call it right after the function.
         """
-        # Such a copy has none of the worker's other threads. It shares the worker's pipes, event
-        # loop and connections, and would even close them.
-        if os.getpid() != self._pid:
-            os._exit(0)
+        end_copy_of(self._pid)
 
     def is_known_as(self, current: CurrentRun) -> bool:
         """Return whether ``current`` belongs to this run."""

@@ -1,6 +1,7 @@
 """The thread pool: plain functions run in threads, async functions on an event loop."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -70,10 +71,15 @@ class ThreadPool(SlotPool):
         """
         self._slots.close("Its worker stopped.")
         self._threads.shutdown(wait=False)
-        self._awaiting.close(THREAD_END_TIMEOUT)
-        for loop in self._loops:
-            loop.close(THREAD_END_TIMEOUT)
-        self._threads.join(THREAD_END_TIMEOUT)
+        loops: list[LoopThread | LoopOnDemand] = [self._awaiting, *self._loops]
+        for loop in loops:
+            loop.close(0.0)
+        # Wait for all of them together: there may be hundreds, and each may hang. Meanwhile, the
+        # worker renews no lease.
+        deadline = time.monotonic() + THREAD_END_TIMEOUT
+        for loop in loops:
+            loop.join(max(0.0, deadline - time.monotonic()))
+        self._threads.join(max(0.0, deadline - time.monotonic()))
 
     def _begin(self, handle: RunHandle) -> None:
         if handle.run.target_path in self._async_paths:

@@ -24,8 +24,8 @@ from django.db import connections, router
 
 from sisy.messaging import sender
 from sisy.messaging.channel_listener import ChannelListener
-from sisy.messaging.letters import Make, made
-from sisy.messaging.notify_post import Hear, NotifyPost, Subscription
+from sisy.messaging.notify_post import NotifyPost, Receive, Subscription
+from sisy.messaging.pending_message import Make, made
 from sisy.runtime.compat import after_fork_in_child, is_in_a_test_run
 
 EXIT_TIMEOUT = 0.5  # seconds that a process waits at its exit for its last messages to leave
@@ -45,7 +45,7 @@ class Carrier(Protocol):
     def send(self, channel: str, make: Make, after: float = 0.0) -> "Future[None]":
         """Send a message to listeners of a channel, in ``after`` seconds."""
 
-    def tell(self, group: str, make: Make, after: float = 0.0) -> None:
+    def publish(self, group: str, make: Make, after: float = 0.0) -> None:
         """Send a message to all members of a group, in ``after`` seconds."""
 
 
@@ -78,7 +78,7 @@ class LayerCarrier:
 
         return sender.send_soon(send, channel, after)
 
-    def tell(self, group: str, make: Make, after: float = 0.0) -> None:
+    def publish(self, group: str, make: Make, after: float = 0.0) -> None:
         async def send() -> None:
             if (message := made(group, make, dict)) is not None:
                 await self._layer.group_send(group, message)
@@ -90,15 +90,15 @@ class PostgresListener:
     """Receives what arrives by NOTIFY.
 
     Args:
-        hear: called with the messages of each channel and group, in any thread.
+        receive: called with the messages of each channel and group, in any thread.
         look: called when messages arrive again, as some may have been lost before.
     """
 
     def __init__(
-        self, post: NotifyPost, hear: Mapping[str, Hear], look: Callable[[], None]
+        self, post: NotifyPost, receive: Mapping[str, Receive], look: Callable[[], None]
     ) -> None:
         self._post = post
-        self._hear = hear
+        self._receive = receive
         self._look = look
         self._subscription: Subscription | None = None
 
@@ -107,7 +107,7 @@ class PostgresListener:
         return self._subscription is not None and self._subscription.is_live
 
     def open(self) -> None:
-        self._subscription = self._post.subscribe(self._hear, self._changed)
+        self._subscription = self._post.subscribe(self._receive, self._changed)
 
     async def close(self) -> None:
         subscription, self._subscription = self._subscription, None
@@ -137,7 +137,7 @@ def next_departure(pace: sender.Pace, now: float) -> tuple[Carrier, float] | Non
 
 
 def listener(
-    channels: Mapping[str, Hear], groups: Mapping[str, Hear], look: Callable[[], None]
+    channels: Mapping[str, Receive], groups: Mapping[str, Receive], look: Callable[[], None]
 ) -> Listener:
     """Return what receives the messages of other processes.
 
@@ -155,25 +155,25 @@ def is_available() -> bool:
     return sender.has_layer() or _post() is not None
 
 
-def is_heard() -> bool:
-    """Return whether a message from `tell` could reach anyone."""
-    return sender.is_heard() or _post() is not None
+def can_publish() -> bool:
+    """Return whether a message from `publish` could reach anyone."""
+    return sender.can_publish() or _post() is not None
 
 
-def tell(group: str, make: Make, after: float = 0.0) -> None:
+def publish(group: str, make: Make, after: float = 0.0) -> None:
     """Send a message to a group, of other processes and of this one, in ``after`` seconds."""
     found = carrier()
     if found is None:
-        sender.tell_here(group, make, after)
-    elif sender.is_heard_here():
-        found.tell(group, partial(_also_here, group, make), after)
+        sender.publish_here(group, make, after)
+    elif sender.can_publish_here():
+        found.publish(group, partial(_also_here, group, make), after)
     else:
-        found.tell(group, make, after)
+        found.publish(group, make, after)
 
 
 def _also_here(group: str, make: Make) -> Mapping[str, Any]:
     message = make()
-    sender.tell_here(group, lambda: message)
+    sender.publish_here(group, lambda: message)
     return message
 
 
@@ -181,7 +181,7 @@ async def broadcast(group: str, message: Mapping[str, Any]) -> None:
     """Send a message to a group. Does not wait for what carries it to other processes."""
     await sender.broadcast_here(group, message)
     if (found := carrier()) is not None:
-        found.tell(group, lambda: message)
+        found.publish(group, lambda: message)
 
 
 def notify_post() -> NotifyPost | None:

@@ -12,7 +12,7 @@ from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 # Seconds until the listener rejoins its groups, because layers expire members.
 MEMBERSHIP_SECONDS = 3600.0
 
-Hear = Callable[[Any], object]
+Receive = Callable[[Any], object]
 
 
 class ChannelListener:
@@ -22,7 +22,7 @@ class ChannelListener:
         channels, groups: what to call with each message to them.
     """
 
-    def __init__(self, channels: Mapping[str, Hear], groups: Mapping[str, Hear]) -> None:
+    def __init__(self, channels: Mapping[str, Receive], groups: Mapping[str, Receive]) -> None:
         self._channels = channels
         self._groups = groups
         self._addresses: dict[str, str] = {}  # this listener's own channel in each group

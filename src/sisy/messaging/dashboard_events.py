@@ -52,7 +52,7 @@ class Announcer:
     def add(self, *tasks: int | None, kind: str = messages.RUNS) -> None:
         """Announce that runs of tasks changed; None means a task that was deleted."""
         # The pace is quicker to check. If a message will be sent, it has receivers.
-        if not self._pace.covers(time.monotonic()) and not carriers.is_heard():
+        if not self._pace.covers(time.monotonic()) and not carriers.can_publish():
             return
         with self._lock:
             self._only_output &= kind == messages.OUTPUT
@@ -61,7 +61,7 @@ class Announcer:
                     self._tasks.add(task)
         wait = self._pace.seconds_to_next(time.monotonic())
         if wait is not None:
-            carriers.tell(messages.EVENTS, self._event, after=wait)
+            carriers.publish(messages.EVENTS, self._event, after=wait)
 
     def _event(self) -> Event:
         with self._lock:

@@ -135,13 +135,13 @@ def listener(
         on_control()
 
     rings = {
-        channel: partial(_hear_ring, channel, wake)
+        channel: partial(_receive_ring, channel, wake)
         for channel in map(conf.get_settings().channel_of, queues)
     }
-    return carriers.listener(rings, {messages.WORKERS: partial(_hear_order, on_control)}, look)
+    return carriers.listener(rings, {messages.WORKERS: partial(_receive_order, on_control)}, look)
 
 
-def _hear_ring(channel: str, wake: Callable[[], None], message: Any) -> None:
+def _receive_ring(channel: str, wake: Callable[[], None], message: Any) -> None:
     if messages.is_run_task(message):
         _received[channel] += 1
         wake()
@@ -156,7 +156,7 @@ def take_received() -> Mapping[str, int]:
     return received
 
 
-def _hear_order(on_control: Callable[[], None], message: Any) -> None:
+def _receive_order(on_control: Callable[[], None], message: Any) -> None:
     if messages.is_control(message):
         on_control()
     else:
@@ -183,7 +183,7 @@ def _send_control(message: messages.Control) -> None:
     for on_control in tuple(_control_listeners):
         on_control()
     if (carrier := carriers.carrier()) is not None:
-        carrier.tell(messages.WORKERS, lambda: message)
+        carrier.publish(messages.WORKERS, lambda: message)
 
 
 def connect() -> None:

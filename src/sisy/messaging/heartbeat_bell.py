@@ -38,13 +38,13 @@ def listening(wake: Callable[[], None]) -> Iterator[None]:
 def listener(wake: Callable[[], None]) -> Listener:
     """Return what calls ``wake`` for the rings of other processes, in any thread."""
 
-    def hear(message: Any) -> None:
+    def receive(message: Any) -> None:
         if messages.is_look(message):
             wake()
         else:
             logger.warning("Ignored an unknown message to heartbeats: %.200r", message)
 
-    return carriers.listener({}, {messages.HEARTBEATS: hear}, wake)
+    return carriers.listener({}, {messages.HEARTBEATS: receive}, wake)
 
 
 def ring() -> None:
@@ -57,7 +57,7 @@ def ring() -> None:
     departure = carriers.next_departure(_pace, time.monotonic())
     if departure is not None:
         carrier, wait = departure
-        carrier.tell(messages.HEARTBEATS, messages.look, wait)
+        carrier.publish(messages.HEARTBEATS, messages.look, wait)
 
 
 def on_tasks_changed(**kwargs: Any) -> None:

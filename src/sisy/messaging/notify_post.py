@@ -1,4 +1,4 @@
-"""LISTEN and NOTIFY: what processes tell each other through PostgreSQL, without a channel layer.
+"""LISTEN and NOTIFY: the messages of processes through PostgreSQL, without a channel layer.
 
 Each process has one thread with one connection of its own, which both sends and receives. It is
 opened when it is first needed. A connection that only sends is closed after a minute without a
@@ -25,8 +25,8 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy.messaging import messages
-from sisy.messaging.letters import Letter, Make, made
 from sisy.messaging.notify_session import NotHeard, Notice, NotifySession
+from sisy.messaging.pending_message import Make, PendingMessage, made
 from sisy.runtime.log import Outage, logger
 from sisy.runtime.loop import retry_delay
 
@@ -35,7 +35,7 @@ PROBE_SECONDS = 30.0  # between two probes of a connection that listens
 DEAF_SECONDS = 60.0  # until a process that signals do not reach tries to listen again
 MEANWHILE = "workers find queued runs by polling"
 
-Hear = Callable[[Any], object]
+Receive = Callable[[Any], object]
 """Called in the thread with each message of a channel. Must be quick."""
 
 
@@ -44,15 +44,15 @@ class Subscription:
     """The functions that receive the messages of some channels.
 
     Attributes:
-        hear: the function for each channel.
+        receive: the function for each channel.
         on_change: called with True once messages arrive, and with False when they no longer do.
-        hears_own: whether it also gets what this process has sent.
+        receives_own: whether it also gets what this process has sent.
         is_live: whether messages arrive.
     """
 
-    hear: Mapping[str, Hear]
+    receive: Mapping[str, Receive]
     on_change: Callable[[bool], object]
-    hears_own: bool
+    receives_own: bool
     is_live: bool = False
 
 
@@ -71,7 +71,7 @@ class NotifyPost:
     ) -> None:
         self._open = partial(NotifySession, backend, settings, alias)
         self._lock = threading.Lock()
-        self._letters: dict[str, Letter] = {}
+        self._pending: dict[str, PendingMessage] = {}
         self._subscriptions: list[Subscription] = []
         self._thread: threading.Thread | None = None
         self._is_closing = False
@@ -86,30 +86,30 @@ class NotifyPost:
         A message that cannot be created is logged and dropped.
         """
         name = messages.notify_name(channel)
-        leaves_at = time.monotonic() + after
+        send_at = time.monotonic() + after
         with self._lock:
-            if (letter := self._letters.get(name)) is None:
-                letter = self._letters[name] = Letter(make, leaves_at)
+            if (message := self._pending.get(name)) is None:
+                message = self._pending[name] = PendingMessage(make, send_at)
             else:
-                letter.make, letter.leaves_at = make, min(letter.leaves_at, leaves_at)
+                message.make, message.send_at = make, min(message.send_at, send_at)
             self._begin()
         self._wake()
-        return letter.sent
+        return message.sent
 
-    def tell(self, group: str, make: Make, after: float = 0.0) -> None:
+    def publish(self, group: str, make: Make, after: float = 0.0) -> None:
         """Send a message to all members of a group, in ``after`` seconds."""
         self.send(group, make, after)
 
     def subscribe(
         self,
-        hear: Mapping[str, Hear],
+        receive: Mapping[str, Receive],
         on_change: Callable[[bool], object],
         *,
-        hears_own: bool = False,
+        receives_own: bool = False,
     ) -> Subscription:
         """Receive the messages of channels, until `unsubscribe`. See `Subscription`."""
-        by_name = {messages.notify_name(channel): step for channel, step in hear.items()}
-        subscription = Subscription(by_name, on_change, hears_own)
+        by_name = {messages.notify_name(channel): step for channel, step in receive.items()}
+        subscription = Subscription(by_name, on_change, receives_own)
         with self._lock:
             self._subscriptions.append(subscription)
             self._begin()
@@ -152,7 +152,7 @@ class NotifyPost:
 
     def _has_ended(self) -> bool:
         with self._lock:
-            return self._is_closing and not self._letters
+            return self._is_closing and not self._pending
 
     def _pass(self, selector: selectors.BaseSelector) -> None:
         """Do what there is to do now, and wait until there is more."""
@@ -179,17 +179,17 @@ class NotifyPost:
         if self._session is None:
             self._session = self._open()
             self._idle_at = now + IDLE_SECONDS
-        self._send_letters(self._session, now)
+        self._send_pending(self._session, now)
         self._listen(self._session, now)
         self._deliver(self._session.received())
         if not self._session.channels and now >= self._idle_at:
             self._drop_session()
 
-    def _send_letters(self, session: NotifySession, now: float) -> None:
+    def _send_pending(self, session: NotifySession, now: float) -> None:
         with self._lock:
-            due = {name: one for name, one in self._letters.items() if one.leaves_at <= now}
+            due = {name: one for name, one in self._pending.items() if one.send_at <= now}
             for name in due:
-                del self._letters[name]
+                del self._pending[name]
         made_now = [(name, made(name, one.make, messages.to_payload)) for name, one in due.items()]
         payloads = [(name, payload) for name, payload in made_now if payload is not None]
         for name in due.keys() - dict(payloads):
@@ -200,18 +200,18 @@ class NotifyPost:
             session.notify(payloads)
         except Exception:
             with self._lock:
-                self._letters = {**due, **self._letters}
+                self._pending = {**due, **self._pending}
             raise
         self._idle_at = now + IDLE_SECONDS
         self._outage.recovered()
-        for letter in due.values():
-            letter.sent.set_result(None)
+        for message in due.values():
+            message.sent.set_result(None)
 
     def _listen(self, session: NotifySession, now: float) -> None:
         """Listen to the channels of the subscriptions, and check that messages arrive."""
         with self._lock:
             subscriptions = list(self._subscriptions) if now >= self._deaf_until else []
-        wanted = {name for one in subscriptions for name in one.hear}
+        wanted = {name for one in subscriptions for name in one.receive}
         if wanted != session.channels:
             session.listen_to(wanted)
             self._probe_at = now + PROBE_SECONDS
@@ -230,9 +230,9 @@ class NotifyPost:
         for notice in notices:
             message = messages.from_payload(notice.payload)
             for one in subscriptions:
-                hear = one.hear.get(notice.channel)
-                if hear is not None and (one.hears_own or not notice.is_own):
-                    _call(hear, message)
+                receive = one.receive.get(notice.channel)
+                if receive is not None and (one.receives_own or not notice.is_own):
+                    _call(receive, message)
 
     def _drop_session(self) -> None:
         session, self._session = self._session, None
@@ -246,7 +246,7 @@ class NotifyPost:
     def _is_needed(self, now: float) -> bool:
         with self._lock:
             wants_to_listen = bool(self._subscriptions) and now >= self._deaf_until
-            return wants_to_listen or any(one.leaves_at <= now for one in self._letters.values())
+            return wants_to_listen or any(one.send_at <= now for one in self._pending.values())
 
     def _wait(self, selector: selectors.BaseSelector) -> None:
         now = time.monotonic()
@@ -267,8 +267,8 @@ class NotifyPost:
         if self._has_ended():
             yield now
         with self._lock:
-            for letter in self._letters.values():
-                yield max(letter.leaves_at, self._retry_at)
+            for message in self._pending.values():
+                yield max(message.send_at, self._retry_at)
             if self._subscriptions and self._session is None:
                 yield max(self._retry_at, self._deaf_until)
             elif self._subscriptions and not self._session_listens:
@@ -290,5 +290,5 @@ def _set_live(subscription: Subscription, is_live: bool) -> None:
 def _call(step: Callable[[Any], object], value: Any) -> None:
     try:
         step(value)
-    except Exception:  # noqa: BLE001 - the other subscribers must hear, too
+    except Exception:  # noqa: BLE001 - the other subscribers must receive, too
         logger.exception("Could not deliver a notification of PostgreSQL")

@@ -80,9 +80,9 @@ class NotifySession:
         """Return the descriptor of the socket, which is readable once signals have arrived."""
         return int(self._driver.fileno())
 
-    def notify(self, letters: Iterable[tuple[str, str]]) -> None:
+    def notify(self, notifications: Iterable[tuple[str, str]]) -> None:
         """Send signals, each a channel and a payload, in one statement and transaction."""
-        values = [value for letter in letters for value in letter]
+        values = [value for notification in notifications for value in notification]
         calls = [UNSYNCHRONISED, *[NOTIFY] * (len(values) // 2)]
         self._driver.execute(f"SELECT {', '.join(calls)}", values)
 

@@ -19,7 +19,7 @@ from channels.layers import (
 )
 from django.utils.module_loading import import_string
 
-from sisy.messaging.letters import Make, made
+from sisy.messaging.pending_message import Make, made
 from sisy.runtime.compat import after_fork_in_child
 from sisy.runtime.log import Outage
 from sisy.runtime.loop import retry_delay
@@ -72,7 +72,7 @@ def send_soon(send: SendCallback, address: str, after: float = 0.0) -> "futures.
 
 @contextmanager
 def local_loop() -> Iterator[None]:
-    """Make `tell_here` send from the running loop."""
+    """Make `publish_here` send from the running loop."""
     # With an in-memory layer, everything is in one process, and listeners are in this loop.
     loop = asyncio.get_running_loop()
     _local_loops.append(loop)
@@ -82,20 +82,20 @@ def local_loop() -> Iterator[None]:
         _local_loops.remove(loop)
 
 
-def is_heard() -> bool:
+def can_publish() -> bool:
     """Return whether the layer could carry a message to anyone."""
     layer = get_channel_layer()
     return bool(_local_loops) if isinstance(layer, InMemoryChannelLayer) else layer is not None
 
 
-def is_heard_here() -> bool:
-    """Return whether `tell_here` could reach anyone."""
+def can_publish_here() -> bool:
+    """Return whether `publish_here` could reach anyone."""
     return bool(_local_loops) and isinstance(get_channel_layer(), InMemoryChannelLayer)
 
 
-def tell_here(group: str, make: Make, after: float = 0.0) -> None:
+def publish_here(group: str, make: Make, after: float = 0.0) -> None:
     """Send a message to a group in this process, if the layer is in memory. Thread-safe."""
-    loop = next(reversed(_local_loops), None) if is_heard_here() else None
+    loop = next(reversed(_local_loops), None) if can_publish_here() else None
     if loop is not None:
         send = partial(_send_here, group, make)
         loop.call_soon_threadsafe(loop.call_later, after, _start_sending, send, group)

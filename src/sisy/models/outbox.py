@@ -1,15 +1,18 @@
 """The outbox: messages to people and to other services, until they are sent."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from sisy.addresses import MAX_ADDRESS_LENGTH
 from sisy.records.choices import Event
 from sisy.records.fields import MomentField, ReasonField
 from sisy.records.twins import manager_from
+
+LONGEST_WAIT = timedelta(hours=2)  # for the next attempt; an hour is the longest delay
 
 
 class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
@@ -19,7 +22,8 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
 
     def due(self, now: datetime) -> "OutboxQuerySet":
         """Return the messages that a sender may claim now."""
-        return self.filter(next_attempt_at__lte=now)
+        # A moment that is further away was set before the clock was set back.
+        return self.filter(Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=now + LONGEST_WAIT))
 
     def dead(self) -> "OutboxQuerySet":
         """Return the messages that could not be sent, and are not tried again."""

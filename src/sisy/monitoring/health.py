@@ -29,7 +29,8 @@ def health_view(request: HttpRequest) -> HttpResponseBase:
         return JsonResponse({"error": str(error)}, status=400)
     try:
         using = router.db_for_write(Task)
-        found = health(using, clock.now(using), queues or queues_to_check(using), limit)
+        needed = queues or queues_to_check(using)
+        found = health(using, clock.now(using), needed, limit, is_limited=bool(queues))
     except (DatabaseError, InterfaceError) as error:
         logger.warning("Cannot check the health of the site: %s", error)
         words = f"cannot query the database: {type(error).__name__}"

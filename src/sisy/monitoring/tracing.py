@@ -23,6 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from sisy.models import Run, RunState, TraceContext
 from sisy.records.outcome import Outcome
 from sisy.runtime.log import Outage
+from sisy.runtime.user_errors import is_ctrl_c
 
 SCOPE = "sisy"
 API = "opentelemetry.trace"
@@ -48,7 +49,10 @@ def safely(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
     """Return what ``call`` returns, or None if it raises. The first error in a row is logged."""
     try:
         result = call(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001 - tracing must never break a run
+    # The SDK asks exceptions of runs for their words, and these may raise anything.
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         _outage.failed(error, "runs continue without traces")
         return None
     _outage.recovered()
@@ -150,13 +154,15 @@ def _enter(run: Run, span: Span | None) -> Span:
 
 
 def _leave(span: Span, outcome: Outcome) -> None:
-    span.set_attribute("sisy.run.outcome", str(outcome.state))
-    if outcome.state != RunState.SUCCEEDED:
-        span.set_attribute("error.type", outcome.error_class or str(outcome.state))
-        span.set_status(Status(StatusCode.ERROR, outcome.reason))
-        if outcome.exception is not None:
-            span.record_exception(outcome.exception)
-    span.end()
+    try:
+        span.set_attribute("sisy.run.outcome", str(outcome.state))
+        if outcome.state != RunState.SUCCEEDED:
+            span.set_attribute("error.type", outcome.error_class or str(outcome.state))
+            span.set_status(Status(StatusCode.ERROR, outcome.reason))
+            if outcome.exception is not None:
+                span.record_exception(outcome.exception)
+    finally:
+        span.end()
 
 
 def _attributes(run: Run, operation: str) -> dict[str, Any]:

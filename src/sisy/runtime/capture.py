@@ -9,15 +9,18 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, ParamSpec, TypeVar
 
 from sisy import conf
 from sisy.runtime import current
-from sisy.runtime.compat import watch_log_records
+from sisy.runtime.compat import PassOn, watch_log_records
 from sisy.runtime.journal import Journal
 from sisy.runtime.user_errors import traceback_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class CapturedStream:
@@ -29,9 +32,12 @@ class CapturedStream:
     def write(self, text: Any) -> Any:
         """Write text, as the stream does."""
         journal = _journal()
-        if journal is not None and isinstance(text, str):
-            journal.write(text)
-        return self.stream.write(text)
+        if journal is None or not isinstance(text, str):
+            return self.stream.write(text)
+        # A plain copy: the methods of a subclass may do anything, and are called in threads of
+        # ours.
+        journal.write(str.__str__(text))
+        return _pass_on(self.stream.write, text)
 
     def writelines(self, lines: Iterable[Any]) -> None:
         """Write several texts, as the stream does."""
@@ -88,23 +94,56 @@ def capturing() -> Iterator[None]:
         _capture.end(what)
 
 
+class _Thread(threading.local):
+    """The state of a thread: True while it passes on what is in the journal of its run."""
+
+    passes_on = False
+
+
+_thread = _Thread()
+
+
+def _pass_on(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Write a text that is in the journal already to where it goes without us."""
+    # A stream may log what is written to it, as Celery's does, and handlers of logs write to
+    # standard error. Without this, the run would keep the text twice.
+    _thread.passes_on = True
+    try:
+        return write(*args, **kwargs)
+    finally:
+        _thread.passes_on = False
+
+
 def _journal() -> Journal | None:
-    """Return the journal of the run that is executed here; None outside a run."""
+    """Return the journal to which to add what is written here; None outside a run."""
     run = current.variable.get(None)
-    return None if run is None else run.journal
+    return None if run is None or _thread.passes_on else run.journal
 
 
-def _on_record(record: logging.LogRecord) -> None:
-    """Add a log record to the journal of its run. Never raises."""
+def _on_record(record: logging.LogRecord, call_handlers: PassOn) -> None:
+    """Add a log record to the journal of its run, and pass it on."""
     journal = _journal()
-    if journal is not None and _capture.has_logs:
-        try:
-            journal.write(_line_of(record))
-        except Exception:  # noqa: BLE001 - a project's own classes of records and arguments
-            journal.write(f"{record.levelname} {record.name}: {record.msg!s:.500}\n")
+    if journal is None or not _capture.has_logs:
+        call_handlers()
+    else:
+        journal.write(_line_of(record))
+        _pass_on(call_handlers)
 
 
 def _line_of(record: logging.LogRecord) -> str:
+    """Return a log record as text. Never raises, whatever the project's own classes do."""
+    for form in (_full_line_of, _short_line_of):
+        # Handlers of logging, too, contain what a message or an argument raises.
+        with suppress(Exception):
+            return form(record)
+    return "A log record could not be written as text.\n"
+
+
+def _short_line_of(record: logging.LogRecord) -> str:
+    return f"{record.levelname} {record.name}: {record.msg!s:.500}\n"
+
+
+def _full_line_of(record: logging.LogRecord) -> str:
     # Not a Formatter of logging: it would store the text of the traceback on the record, where the
     # formatters of the project would find it instead of writing their own.
     clock = time.strftime("%H:%M:%S", time.localtime(record.created))

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from multiprocessing.process import _children as children  # type: ignore[attr-defined]
@@ -73,11 +73,14 @@ def closes_a_generator(handle: asyncio.Handle) -> bool:
     return type(task.get_coro()).__name__ == CLOSING_OF_A_GENERATOR
 
 
-_record_watchers: list[Callable[[logging.LogRecord], None]] = []
+PassOn = Callable[[], None]
+RecordWatcher = Callable[[logging.LogRecord, PassOn], None]
+
+_record_watchers: list[RecordWatcher] = []
 
 
-def watch_log_records(watcher: Callable[[logging.LogRecord], None]) -> None:
-    """Call ``watcher`` with each record that its logger passes to handlers, before they get it."""
+def watch_log_records(watcher: RecordWatcher) -> None:
+    """Call ``watcher`` with each record that its logger passes to handlers, and with that step."""
     # A handler of the root logger would miss the loggers that do not propagate, silence the
     # handler of last resort, and make basicConfig() do nothing.
     if not _record_watchers:
@@ -90,9 +93,10 @@ def watch_log_records(watcher: Callable[[logging.LogRecord], None]) -> None:
 
 def _with_watchers(call_handlers: Callable[..., None]) -> Callable[..., None]:
     def call(logger: logging.Logger, record: logging.LogRecord) -> None:
+        pass_on: PassOn = partial(call_handlers, logger, record)
         for watcher in _record_watchers:
-            watcher(record)
-        call_handlers(logger, record)
+            pass_on = partial(watcher, record, pass_on)
+        pass_on()
 
     return call
 

@@ -168,8 +168,11 @@ class Transcript:
         """Drop the middle of the text. Only one thread may call it at a time."""
         self._count = 0
         pieces = self._pieces
-        while pieces:
-            self._append(_encoded(pieces.popleft()))
+        # At once: print() writes several short pieces for each line, and each addition copies the
+        # tail. Others may add more meanwhile.
+        taken = [pieces.popleft() for _ in range(len(pieces))]
+        if taken:
+            self._append(_encoded("".join(taken)))
 
     def _append(self, added: bytes) -> None:
         self.written += len(added)

@@ -11,7 +11,13 @@ from typing import Any
 from django.utils.translation import ngettext
 
 from sisy.runtime.escaping import escaped, escaped_lines
-from sisy.runtime.user_errors import exc_info_of, name_of, traceback_of, words_of
+from sisy.runtime.user_errors import (
+    exc_info_of,
+    is_ctrl_c,
+    name_of,
+    traceback_of,
+    words_of,
+)
 
 
 class EscapingFilter(logging.Filter):
@@ -69,8 +75,8 @@ class SafeLogger(logging.LoggerAdapter[logging.Logger]):
             kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
             self.logger.log(level, msg, *args, **kwargs)
         except BaseException as error:
-            if issubclass(type(error), KeyboardInterrupt):
-                raise  # Ctrl-C
+            if is_ctrl_c(error):
+                raise
             with suppress(BaseException):
                 sys.stderr.write(f"--- Sisy could not write to its log ---\n{traceback_of(error)}")
 
@@ -116,7 +122,7 @@ class Outage:
             meanwhile: what Sisy does about it, such as "retrying".
         """
         if not self.failures:
-            cause = ": ".join(filter(None, (name_of(error), str(error))))
+            cause = ": ".join(filter(None, (name_of(error), words_of(error))))
             logger.warning("%s failed (%s); %s", self.what, cause, meanwhile)
         self.failures += 1
         self._failed_at = time.monotonic()

@@ -30,13 +30,13 @@ class ParentPipe:
 
     def listen(self) -> None:
         """Obey the parent's orders. Call it in the event loop."""
-        asyncio.get_running_loop().add_reader(self._end, self._hear)
+        asyncio.get_running_loop().add_reader(self._end, self._read_orders)
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self._end)
         self._end.close()
 
-    def tell(self, text: str) -> None:
+    def send(self, text: str) -> None:
         """Send a line to the parent, if it is still there."""
         with suppress(OSError):
             self._end.send(f"{text}\n".encode())
@@ -46,7 +46,7 @@ class ParentPipe:
         self._signals += 1
         self._reach(2 if self._parent_is_gone and self._signals > 1 else 1)
 
-    def _hear(self) -> None:
+    def _read_orders(self) -> None:
         try:
             orders = self._end.recv(100)
         except BlockingIOError:
@@ -80,7 +80,7 @@ def open_to_parent(stop: Callable[[], None]) -> ParentPipe | None:
     return _pipe
 
 
-def tell_parent(process_pk: int) -> None:
-    """Tell the parent, if there is one, the key under which this process has registered."""
+def report_to_parent(process_pk: int) -> None:
+    """Send the parent, if there is one, the key under which this process has registered."""
     if _pipe is not None:
-        _pipe.tell(str(process_pk))
+        _pipe.send(str(process_pk))

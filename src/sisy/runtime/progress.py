@@ -32,28 +32,36 @@ class Progress:
 
 
 def checked(done: Any, total: Any, message: Any) -> tuple[float, float | None, str]:
-    """Return the arguments of a report of progress, with the message shortened.
+    """Return the arguments of a report of progress as plain values, with the message shortened.
 
     Raises:
         TypeError: an argument has the wrong type.
         ValueError: a number is negative, infinite or not a number.
     """
-    _check_number("done", done, "a number")
+    done = _number("done", done, "a number")
     if total is not None:
         hint = f", or pass the text as message={total!r}" if isinstance(total, str) else ""
-        _check_number("total", total, f"a number or None{hint}")
+        total = _number("total", total, f"a number or None{hint}")
     if not isinstance(message, str):
         raise TypeError(f"message must be a string, not {message!r}.")
+    message = str.__str__(message)
     if len(message) > MESSAGE_LIMIT:
         message = message[: MESSAGE_LIMIT - 1] + "…"
     return done, total, message
 
 
-def _check_number(name: str, value: Any, expected: str) -> None:
+def _number(name: str, value: Any, expected: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be {expected}, not {value!r}.")
-    if not 0 <= value < math.inf:
+    try:
+        # An instance of a subclass could not be sent from a child process to its worker. The
+        # columns are floats, and some databases reject integers of more than 64 bits.
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be {expected}, at most 1e308, not more.") from None
+    if not 0 <= number < math.inf:
         raise ValueError(f"{name} must be {expected}, 0 or more, not {value!r}.")
+    return number
 
 
 def length_of(rows: object) -> int | None:

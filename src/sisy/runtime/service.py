@@ -1,4 +1,4 @@
-"""Run heartbeats and workers together in one process until it is told to stop."""
+"""Run heartbeats and workers together in one process until it is asked to stop."""
 
 import asyncio
 import os
@@ -114,17 +114,17 @@ def _calling_at_once(when_signalled: Callable[[], None]) -> Iterator[None]:
     # Not ``loop.add_signal_handler``: when its loop closes, a signal can kill the process before
     # the handlers are replaced.
     loop = asyncio.get_running_loop()
-    heard, written = socket.socketpair()
-    heard.setblocking(False)
-    written.setblocking(False)
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
 
-    def hear() -> None:
-        for number in heard.recv(4096):
+    def read_signals() -> None:
+        for number in reader.recv(4096):
             if number in STOP_SIGNALS:
                 when_signalled()
 
-    loop.add_reader(heard, hear)
-    signal.set_wakeup_fd(written.fileno())
+    loop.add_reader(reader, read_signals)
+    signal.set_wakeup_fd(writer.fileno())
     for number in STOP_SIGNALS:
         # A handler must exist, so that Python writes the signal's number to the socket.
         signal.signal(number, lambda *_: None)
@@ -133,6 +133,6 @@ def _calling_at_once(when_signalled: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(-1)
-        loop.remove_reader(heard)
-        heard.close()
-        written.close()
+        loop.remove_reader(reader)
+        reader.close()
+        writer.close()

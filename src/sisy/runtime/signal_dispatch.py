@@ -7,6 +7,7 @@ or a test, sends them in the thread that makes the change.
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from queue import Empty, Full, Queue
 from typing import Any, NoReturn
@@ -18,7 +19,7 @@ from sisy.exceptions import UserCodeExited
 from sisy.runtime.compat import InterceptingSignal
 from sisy.runtime.log import logger
 from sisy.runtime.transactions import TransactionGuard
-from sisy.runtime.user_errors import name_of, words_of
+from sisy.runtime.user_errors import is_ctrl_c, name_of, words_of
 
 MAX_UNSENT = 10_000
 IDLE_TIMEOUT = 5.0  # seconds without signals until the thread closes its connections and ends
@@ -130,10 +131,7 @@ def raise_as_exception(error: BaseException) -> NoReturn:
         KeyboardInterrupt: in the main thread, where it may come from Ctrl-C.
     """
     # type() and issubclass(), not isinstance(): a user's exception may raise in __class__.
-    is_ctrl_c = issubclass(type(error), KeyboardInterrupt) and (
-        threading.current_thread() is threading.main_thread()
-    )
-    if issubclass(type(error), Exception) or is_ctrl_c:
+    if issubclass(type(error), Exception) or is_ctrl_c(error):
         raise error
     raise UserCodeExited(f"A receiver raised {name_of(error)}: {words_of(error)}") from error
 
@@ -146,15 +144,15 @@ def send_on_commit(
     Args:
         news: the arguments of the signal, one dict for each time that it is sent.
     """
-    if is_heard(signal, sender) and (listed := list(news)):
+    if has_receivers(signal, sender) and (listed := list(news)):
         transaction.on_commit(partial(send, signal, sender, listed), using=using, robust=True)
 
 
-def is_heard(signal: ContainedSignal, sender: type) -> bool:
+def has_receivers(signal: ContainedSignal, sender: type) -> bool:
     """Return whether a signal has receivers."""
     # It is quicker to check whether there are any receivers than whether one is for this sender.
-    heard_by_sisy = signal.of_batches or signal.counters
-    return bool(heard_by_sisy or (signal.receivers and signal.has_listeners(sender)))
+    received_by_sisy = signal.of_batches or signal.counters
+    return bool(received_by_sisy or (signal.receivers and signal.has_listeners(sender)))
 
 
 def send_in_thread() -> None:
@@ -214,8 +212,11 @@ class SignalThread:
                     )
                 return
             if not self._is_running:
-                self._is_running = True
-                threading.Thread(target=self._work, name="sisy-signals", daemon=True).start()
+                sending = threading.Thread(target=self._work, name="sisy-signals", daemon=True)
+                # If the system has no more threads, the next signal tries again.
+                with suppress(RuntimeError):
+                    sending.start()
+                    self._is_running = True
 
     def flush(self, seconds: float) -> None:
         """Wait until all signals were sent, for at most ``seconds``."""

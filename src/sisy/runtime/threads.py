@@ -223,6 +223,10 @@ class LoopThread:
             asyncio.run_coroutine_threadsafe(ending, self.loop)
         except RuntimeError:  # it has ended
             ending.close()
+        self.join(seconds)
+
+    def join(self, seconds: float) -> None:
+        """Wait at most ``seconds`` for the thread to end. Call it after `close`."""
         self._thread.join(seconds)
 
     def _serve(self) -> None:
@@ -276,3 +280,8 @@ class LoopOnDemand:
         """Cancel all tasks, and wait at most ``seconds`` for the thread to end."""
         if self._thread is not None:
             self._thread.close(seconds)
+
+    def join(self, seconds: float) -> None:
+        """Wait at most ``seconds`` for the thread to end. Call it after `close`."""
+        if self._thread is not None:
+            self._thread.join(seconds)

@@ -4,6 +4,7 @@ An exception may be of any class, and its methods and attributes may raise anyth
 SystemExit. An error that left this module would leave a run without an outcome or end a thread.
 """
 
+import threading
 import traceback
 from collections import deque
 from traceback import walk_tb
@@ -41,6 +42,13 @@ def words_of(error: BaseException) -> str:
         return str(error)
     except BaseException:  # noqa: BLE001 - see above
         return "<exception str() failed>"
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Return whether ``error`` may come from Ctrl-C, which only the main thread receives."""
+    # Not isinstance(): a user's exception may raise in __class__.
+    is_interrupt = issubclass(type(error), KeyboardInterrupt)
+    return is_interrupt and threading.current_thread() is threading.main_thread()
 
 
 def traceback_of(error: BaseException) -> str:

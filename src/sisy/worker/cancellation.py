@@ -59,10 +59,11 @@ class CancellationWatcher:
         if (left := self._next_check - time.monotonic()) > 0:
             return left
         held = await self._database.run(self._held, runs)
-        in_flight = {(run.pk, run.attempt) for run in self._in_flight}
+        # By the object: a run that was released and claimed again has the same attempt.
+        in_flight = {id(run) for run in self._in_flight}
         for run in runs:
-            # The run finished while the query was running.
-            if (run.pk, run.attempt) not in in_flight:
+            # The run finished, or was released, while the query was running.
+            if id(run) not in in_flight:
                 continue
             # A run that this worker no longer holds was rescued after the lease expired. Another
             # worker may be executing it, so stop early: the less is done twice, the better.

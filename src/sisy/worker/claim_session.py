@@ -175,8 +175,9 @@ class ClaimSession:
         if not self._is_in_doubt:
             return
         held = Run.objects.using(self._using).running_in(self._lease.process().pk)
-        known = self._in_flight.keys | self._outcomes.unrecorded
-        unconfirmed = list(held.exclude(pk__in=known))
+        # By the attempt: one that was lost may still be executed here.
+        known = self._in_flight.attempts | self._outcomes.unrecorded
+        unconfirmed = [run for run in held if (run.pk, run.attempt) not in known]
         reason = "The database connection failed during the claim."
         release(self._using, unconfirmed, reason, self._now())
 

@@ -52,9 +52,9 @@ class OutcomeBuffer:
         self.loop.wake()
 
     @property
-    def unrecorded(self) -> set[int]:
-        """The keys of the runs that have finished but are not recorded yet."""
-        return {run.pk for run, _ in list(self._ended)}
+    def unrecorded(self) -> set[tuple[int, int]]:
+        """The key and the attempt of each run that has finished but is not recorded yet."""
+        return {(run.pk, run.attempt) for run, _ in list(self._ended)}
 
     async def flush(self) -> None:
         """Record all outcomes.

@@ -27,7 +27,7 @@ def output_flusher(using: str) -> Flusher:
 
 
 def _store(using: str, reports: Reports) -> None:
-    """Store reports, and tell dashboards. A report that the database rejects is dropped."""
+    """Store reports, and notify dashboards. A report that the database rejects is dropped."""
     now = clock.last_known(using)
 
     def store_each(error: Exception) -> list[RunRecord]:

@@ -17,6 +17,7 @@ from sisy import conf
 from sisy.lifecycle.cancel import request_cancel
 from sisy.lifecycle.skip import skip
 from sisy.models import Origin, Overlap, Run, RunState, Task
+from sisy.planning.catch_up import is_caught_up
 from sisy.planning.timing import ON_TIME_TOLERANCE
 from sisy.store import claims
 from sisy.store.claims import ClaimScope
@@ -92,7 +93,7 @@ def apply_policy(
         return decision
     blocker = running[0].pk
     still_running = f"Run {blocker} of the task was still running"
-    match Overlap(policy):
+    match policy:
         case Overlap.BUFFER_ONE:
             kept = min((*patient, others[0]), key=_age)
             dropped = [run for run in others if run is not kept]
@@ -120,7 +121,7 @@ def apply_policy(
             # A patient run may be newer than all the others. It waits, and replaces nothing.
             if newest is others[-1]:
                 decision.ending, decision.successor = [run.pk for run in running], newest.pk
-        case _:  # Overlap.SKIP
+        case _:  # Overlap.SKIP, or a word that update() or raw SQL has stored
             decision.skip(others, blocker, f"{still_running}.")
     return decision
 
@@ -129,9 +130,8 @@ def _may_wait(run: Run, blocker: Running, now: datetime) -> bool:
     """Return whether a run waits for the running one to finish, whatever the policy."""
     # The policy has already let such a run start once, or a user explicitly wants it: it was tried
     # before, was released for another worker, or catches up on a missed occurrence.
-    is_caught_up = run.due_at is not None and run.planned_at - run.due_at > ON_TIME_TOLERANCE
     has_begun = run.attempt > 0 or run.unresolved_since is not None
-    if has_begun or is_caught_up or run.origin == Origin.BACKFILL:
+    if has_begun or is_caught_up(run) or run.origin == Origin.BACKFILL:
         return True
     # The two may meet only because the earlier run started late. A short delay of Sisy's must not
     # count as a long run of the task.

@@ -140,7 +140,7 @@ class PoolClient:
     def open(self, pool: Pool) -> None:
         """Use ``pool`` from now on. Call in the worker's event loop."""
         self._pool = pool
-        self._heard = Inbox(asyncio.get_running_loop(), self._take)
+        self._inbox = Inbox(asyncio.get_running_loop(), self._take)
 
     def execute(self, run: Run) -> None:
         """Pass a run to the pool as soon as it is ready."""
@@ -149,11 +149,11 @@ class PoolClient:
     def _call(self, run: Run) -> None:
         self._in_flight.note_ready(run)
         try:
-            self._pool.execute(run, self._hear, self._lease.surely_holds)
+            self._pool.execute(run, self._receive, self._lease.surely_holds)
         except Exception as error:  # noqa: BLE001 - the border around the pool
             # Report it as not called, so that its slot is freed.
             logger.exception("Could not execute run %s; releasing it", run.pk)
-            self._hear(run, NotCalled(reason=f"Its worker could not execute it: {error!r}."))
+            self._receive(run, NotCalled(reason=f"Its worker could not execute it: {error!r}."))
 
     def _give_back(self, run: Run) -> None:
         self.returned[SET_BACK].append(run)
@@ -169,7 +169,8 @@ class PoolClient:
         """Return those runs whose functions were not called. They will not be."""
         listed = list(runs)
         early = self._timers.withdraw(listed)
-        return early + [run for run in listed if self._pool.withdraw(run.pk)]
+        # Only these attempts: the worker may hold a later one of a run that was lost.
+        return early + [run for run in listed if self._pool.withdraw(run.pk, attempt=run.attempt)]
 
     def cancel(self, run: Run, reason: str, *, by_force: bool) -> None:
         """Ask this attempt of a run to stop. One that is not called yet is returned."""
@@ -183,14 +184,14 @@ class PoolClient:
         self._is_closed = True
         self._pool.close()
 
-    def _hear(self, run: Run, outcome: PoolAnswer) -> None:
-        self._heard.put((run, outcome))
+    def _receive(self, run: Run, outcome: PoolAnswer) -> None:
+        self._inbox.put((run, outcome))
 
-    def _take(self, heard: list[tuple[Run, PoolAnswer]]) -> None:
-        ended = [(run, outcome) for run, outcome in heard if isinstance(outcome, Outcome)]
+    def _take(self, answers: list[tuple[Run, PoolAnswer]]) -> None:
+        ended = [(run, outcome) for run, outcome in answers if isinstance(outcome, Outcome)]
         if ended:
             self.readiness.worked()
-        for run, outcome in heard:
+        for run, outcome in answers:
             if outcome is None:
                 self.returned[BUSY].append(run)
             elif isinstance(outcome, NotCalled):

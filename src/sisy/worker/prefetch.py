@@ -72,9 +72,9 @@ class InFlight:
         return iter(list(self._runs.values()))
 
     @property
-    def keys(self) -> set[int]:
-        """The primary keys of the runs. Thread-safe."""
-        return {run.pk for run in self}
+    def attempts(self) -> set[tuple[int, int]]:
+        """The key and the attempt of each run. Thread-safe."""
+        return set(self._runs)
 
     @property
     def room(self) -> int:

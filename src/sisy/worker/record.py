@@ -12,13 +12,14 @@ from django.db import transaction
 from sisy.execution import Outcome, storable
 from sisy.lifecycle.finish import finish
 from sisy.lifecycle.lose import lose
-from sisy.lifecycle.retry import may_retry, queue_retry
+from sisy.lifecycle.retry import failures, may_retry, queue_retry
 from sisy.models import Run, RunState
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.log import logger
 from sisy.store.isolation import isolating
 from sisy.store.outcomes import Ended
 from sisy.store.run_output import write_reports
+from sisy.store.run_queries import of_last_attempts
 from sisy.worker.follow_up import follow_up
 from sisy.worker.missing_code import is_to_be_released, release_unresolved
 
@@ -65,6 +66,7 @@ def verdict(run: Run, outcome: Outcome, now: datetime) -> Verdict:
 def _store(using: str, ended: Ended[Run], now: datetime) -> Ended[Run]:
     """Store outcomes, and return those whose runs were still their process's."""
     verdicts: dict[Verdict, list[tuple[Run, Outcome]]] = defaultdict(list)
+    ended = of_last_attempts(ended)
     for run, outcome in ended:
         verdicts[verdict(run, outcome, now)].append((run, outcome))
     final = verdicts.pop(Verdict.FINISH, [])
@@ -119,10 +121,14 @@ def _store_unfinished(
 
 
 def _still_wanted(using: str, runs: Sequence[Run]) -> set[int]:
-    """Return the keys of the runs whose task exists and that no user has cancelled."""
+    """Return the keys of the runs whose task still allows a retry, and that no user cancelled."""
+    if not runs:
+        return set()
     chosen = Run.objects.using(using).filter(pk__in=[run.pk for run in runs])
     wanted = chosen.with_task().filter(cancel_requested_at=None)
-    return set(wanted.values_list("pk", flat=True)) if runs else set()
+    # Read again: the function itself may have saved its task with fewer attempts.
+    limits = dict(wanted.values_list("pk", "task__max_attempts"))
+    return {run.pk for run in runs if run.pk in limits and failures(run) < limits[run.pk]}
 
 
 def _store_one(using: str, run: Run, outcome: Outcome, now: datetime) -> Ended[Run]:

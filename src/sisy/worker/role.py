@@ -51,7 +51,8 @@ class Worker:
     Args:
         queues: the names of the queues.
         concurrency: the maximum number of concurrent runs, 1 to 1000.
-        grace: the seconds that `stop` gives runs to finish before it releases them.
+        grace: the seconds that `stop` gives runs to finish before it releases them. A worker that
+            was asked to drain waits for them without limit.
         using: the alias of the database; by default the one to which the routers write tasks.
         pool: the factory of the pool that executes the runs; by default a thread pool.
 
@@ -122,7 +123,7 @@ class Worker:
         )
 
     async def run(self) -> None:
-        """Execute runs until `stop`. Then give them ``grace`` seconds, and release the rest."""
+        """Execute runs until `stop` or a drain request, and return when they have finished."""
         with sender.local_loop(), capturing():
             await self._work_until_stopped()
 
@@ -151,9 +152,11 @@ class Worker:
             await self._outcome_database.close()
 
     def stop(self) -> None:
-        """Claim no more runs and drain. A second call releases running runs now."""
-        if self.is_stopping:
-            self._draining.hurry()
+        """Stop claiming, and give running runs ``grace`` seconds to finish. Thread-safe.
+
+        A second call releases them now.
+        """
+        self._draining.stop()
         self._claims.stop()
 
     @property
@@ -181,7 +184,7 @@ class Worker:
         process = await self._lease_database.run(self._lease.renew)
         if not self.is_stopping and process.drain_requested_at is not None:
             logger.info("Drain requested; stopping when all current runs finish")
-            self.stop()
+            self._claims.stop()
         return conf.get_settings().lease_seconds / RENEWALS
 
 
@@ -189,7 +192,7 @@ class Draining:
     """Ends the work of a worker that claims no more runs.
 
     Args:
-        grace: the seconds that runs have to finish.
+        grace: the seconds that runs have to finish after `stop`.
     """
 
     def __init__(
@@ -207,27 +210,47 @@ class Draining:
         self._claiming = claiming
         self._outcomes = outcomes
         self._output = output
+        self._stops = 0
+        self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def hurry(self) -> None:
-        """Do not wait any longer for runs to finish."""
-        self._hurry.set()
+    def stop(self) -> None:
+        """Limit how long to wait for runs to finish; a second call ends that wait. Thread-safe."""
+        self._stops += 1
+        # A loop that is closed by now has nothing left to stop.
+        with suppress(RuntimeError):
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._pass_on_stops)
+
+    def _pass_on_stops(self) -> None:
+        for event in (self._stop, self._hurry)[: self._stops]:
+            event.set()
 
     async def let_runs_finish(self) -> None:
-        """Release the runs that have not started, and give the others ``grace`` seconds."""
+        """Release the runs that have not started, and wait for the others to finish.
+
+        Without a limit: a process that must end soon gets a signal, which calls `stop`.
+        """
         if not_started := self._pool.withdraw_all():
             try:
                 await self._claiming.release(not_started, STOPPED)
             except Exception as error:  # noqa: BLE001 - running runs must not be cut off
                 # The claims are in doubt until `sign_off`, which releases these runs.
                 logger.warning("Could not release runs (%s); retrying at the end", error)
+        self._loop = asyncio.get_running_loop()
+        self._pass_on_stops()
+        await self._wait_until_empty_or(self._stop, None)
         if not self._in_flight:
             return
         count = ngettext("%d run", "%d runs", len(self._in_flight)) % len(self._in_flight)
         logger.info("Stopping: waiting up to %g s for %s to finish", self._grace, count)
-        ends = (self._hurry.wait(), self._in_flight.wait_until_empty())
+        await self._wait_until_empty_or(self._hurry, self._grace)
+
+    async def _wait_until_empty_or(self, event: asyncio.Event, seconds: float | None) -> None:
+        ends = (event.wait(), self._in_flight.wait_until_empty())
         waits = [asyncio.create_task(end) for end in ends]
-        await asyncio.wait(waits, timeout=self._grace, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
 
@@ -241,7 +264,9 @@ class Draining:
                 await self._in_flight.wait_until_empty()
         # While the runs still belong to this worker.
         self._output.close()
-        abandoned = [run for run in self._in_flight if run not in not_called]
+        # By the attempt: a worker that was frozen may hold a run twice, and the two are equal.
+        withdrawn = {(run.pk, run.attempt) for run in not_called}
+        abandoned = [run for run in self._in_flight if (run.pk, run.attempt) not in withdrawn]
         for run in abandoned:
             self._in_flight.drop(run)
         try:

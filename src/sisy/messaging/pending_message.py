@@ -19,7 +19,7 @@ Make = Callable[[], Mapping[str, Any]]
 
 
 @dataclass(slots=True)
-class Letter:
+class PendingMessage:
     """A message that is waiting to be sent, at a moment of the monotonic clock.
 
     Attributes:
@@ -27,7 +27,7 @@ class Letter:
     """
 
     make: Make
-    leaves_at: float
+    send_at: float
     sent: "Future[None]" = field(default_factory=Future)
 
 
