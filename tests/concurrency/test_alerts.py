@@ -1,4 +1,4 @@
-"""Several heartbeats that judge and tell at the same moment."""
+"""Several heartbeats that judge and notify at the same moment."""
 
 from contextlib import contextmanager
 from functools import partial
@@ -7,10 +7,11 @@ import pytest
 
 from sisy import signals
 from sisy.alerting import opening
+from sisy.alerting.failures import judge_failures, over_of_tasks
 from sisy.alerting.judge import Judge
+from sisy.alerting.notifying import notify
 from sisy.alerting.opening import close_alerts, open_alerts
 from sisy.alerting.problem import Problem, of_task
-from sisy.alerting.telling import tell
 from sisy.models import Alert, RunState
 from sisy.models.outbox import OutboxMessage
 from sisy.records.problems import Kind
@@ -80,11 +81,11 @@ def test_heartbeats_that_find_the_same_problems_open_each_once():
 
 def test_heartbeats_that_tell_together_store_each_message_once():
     open_alerts("default", problems(1, 2, 3), NOON)
-    by_all(tell, "default", NOON + 11 * SECOND)
+    by_all(notify, "default", NOON + 11 * SECOND)
     assert OutboxMessage.objects.count() == 3
     alerts = [(alert, "It is over.") for alert in Alert.objects.open()]
     by_all(close_alerts, "default", alerts, NOON + 20 * SECOND)
-    by_all(tell, "default", NOON + 21 * SECOND)
+    by_all(notify, "default", NOON + 21 * SECOND)
     assert sorted(OutboxMessage.objects.values_list("event", flat=True)) == [
         *["opened"] * 3,
         *["recovered"] * 3,
@@ -93,7 +94,7 @@ def test_heartbeats_that_tell_together_store_each_message_once():
 
 def test_heartbeats_that_tell_of_many_together_store_one_message():
     open_alerts("default", problems(*range(1, 31)), NOON)
-    by_all(tell, "default", NOON + HOUR)
+    by_all(notify, "default", NOON + HOUR)
     assert OutboxMessage.objects.get().event == "digest"
 
 
@@ -112,6 +113,28 @@ def test_heartbeats_that_judge_the_same_runs_together_open_one_alert():
     judges = [Judge("default") for _ in range(HEARTBEATS)]
     at_once(*(partial(judge.go_on, NOON, may_judge=True) for judge in judges))
     assert Alert.objects.get().kind == Kind.FAILING
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_a_failure_that_is_judged_while_its_alert_closes_has_an_open_alert(attempt):
+    task = scheduled("0 0 1 1 *")
+    process = worker()
+
+    def end(state):
+        task.run_now()
+        [run] = claim(process, ["default"], 1, NOON)
+        finish(run, NOON, state)
+
+    end(RunState.FAILED)
+    judge_failures("default", NOON)
+    end(RunState.SUCCEEDED)
+    over = list(over_of_tasks("default", list(Alert.objects.open()), NOON))
+    end(RunState.FAILED)
+    at_once(
+        partial(close_alerts, "default", over, NOON + SECOND),
+        partial(judge_failures, "default", NOON + SECOND),
+    )
+    assert Alert.objects.get().is_open
 
 
 def test_heartbeats_send_one_signal_for_each_opening_and_closing(heard):

@@ -88,8 +88,17 @@ def test_a_thousand_tasks_that_fail_together_are_two_messages(site):
     assert messages("last") == messages("gpu") == []
 
 
+@pytest.mark.parametrize("limit", ["expected_duration", "stalled_after"])
+def test_runs_that_hang_cost_no_statement_each(site, limit):
+    for task in tasks_of(60, **{limit: 10 * SECOND}):
+        task.run_now()
+    claim(site.worker, ["default"], 60, site.now)
+    assert most_statements(site, 60) <= 60
+    assert Alert.objects.open().count() == 60
+
+
 def test_a_message_about_more_alerts_than_it_lists_counts_all_of_them(site, monkeypatch):
-    monkeypatch.setattr("sisy.alerting.telling.MAX_LISTED", 20)
+    monkeypatch.setattr("sisy.alerting.notifying.MAX_LISTED", 20)
     run_all(site, tasks_of(55), RunState.FAILED)
     site.later(100)
     [message] = messages()
@@ -100,7 +109,7 @@ def test_a_message_about_more_alerts_than_it_lists_counts_all_of_them(site, monk
 
 
 def test_a_channel_gets_its_alerts_however_many_others_there_are(site, monkeypatch):
-    monkeypatch.setattr("sisy.alerting.telling.MAX_LISTED", 20)
+    monkeypatch.setattr("sisy.alerting.notifying.MAX_LISTED", 20)
     run_all(site, tasks_of(40), RunState.FAILED)
     run_all(site, [*tasks_of(2, "last"), *tasks_of(30, "on gpu", queue="gpu")], RunState.FAILED)
     site.later(100)

@@ -9,17 +9,10 @@ from sisy.models import Alert, Process, Role, RunState, Task
 from sisy.models.outbox import OutboxMessage
 from sisy.worker.claim import claim
 from tests.app import jobs
-from tests.roles.watched import LEASE, Site
+from tests.roles.watched import LEASE
 from tests.support.moments import DAY, HOUR, MINUTE, SECOND
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site(clocks, settings):
-    settings.SISY_ENGINES = {}
-    settings.SISY_ALERTS = ["https://example.com/hook"]
-    return Site(clocks)
 
 
 def once(kind, what):
@@ -127,6 +120,7 @@ def test_a_run_that_takes_too_long_opens_an_alert_while_it_is_running(site):
     site.finish(run)
     site.later(60)
     assert site.told() == once("too slow", "invoices")
+    assert Alert.objects.get().close_reason == "The run has ended: succeeded."
 
 
 def test_a_short_expectation_is_checked_more_often(site):
@@ -151,6 +145,7 @@ def test_a_run_that_does_not_start_in_time_is_late(site):
     site.later(60)
     assert started.pk == run.pk
     assert site.told() == once("late", "mail")
+    assert Alert.objects.get().close_reason == "The run has started."
 
 
 def test_many_tasks_with_start_within_are_judged_too(site, monkeypatch):
@@ -159,6 +154,18 @@ def test_many_tasks_with_start_within_are_judged_too(site, monkeypatch):
     tasks[2].run_now()
     site.later(120)
     assert [alert.label for alert in Alert.objects.open()] == ["2"]
+
+
+def test_a_task_with_many_queued_runs_hides_no_other_that_is_late(site, monkeypatch):
+    monkeypatch.setattr("sisy.alerting.late.MAX_QUEUED", 3)
+    many = site.idle_task(label="many", start_within=MINUTE, overlap="buffer_all")
+    other = site.idle_task(label="other", start_within=MINUTE)
+    for task in (*[many] * 7, other):
+        task.run_now()
+    site.later(120)
+    assert {alert.label for alert in Alert.objects.open().filter(kind="late")} == {"many", "other"}
+    site.later(60)
+    assert site.open_kinds().count("late") == 2
 
 
 def test_a_task_without_success_is_silent(site):
@@ -172,6 +179,17 @@ def test_a_task_without_success_is_silent(site):
     site.restart()
     site.later(60)
     site.run(task)
+    site.later(60)
+    assert site.told() == once("silent", "backup")
+
+
+def test_a_success_of_an_earlier_run_ends_an_alert_about_a_silent_task(site):
+    task = site.idle_task(label="backup", success_every=5 * MINUTE, overlap="allow")
+    earlier = site.start(task)
+    site.run(task)
+    site.later(12 * 60)
+    assert site.told() == once("silent", "backup")[:1]
+    site.finish(earlier)
     site.later(60)
     assert site.told() == once("silent", "backup")
 
@@ -304,6 +322,19 @@ def test_runs_that_wait_for_their_own_task_and_paused_queues_are_no_problem(site
     Queue.objects.pause("later", by="ann")
     site.later(180)
     assert site.open_kinds() == []
+
+
+def test_an_alert_about_a_queue_that_is_paused_says_why_it_is_over(site):
+    from sisy.models import Queue
+
+    site.idle_task(queue="gpu").run_now()
+    site.later(120)
+    Queue.objects.pause("gpu", by="ann", until=site.now + 5 * MINUTE)
+    site.later(60)
+    assert site.told() == once("no worker", "gpu")
+    assert Alert.objects.get().close_reason == "The queue is paused."
+    site.later(6 * 60)
+    assert site.open_kinds() == ["no_worker"]
 
 
 def test_another_heartbeat_reports_the_death_of_a_heartbeat(site):

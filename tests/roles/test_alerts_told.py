@@ -11,18 +11,11 @@ from sisy.models.outbox import OutboxMessage
 from sisy.runtime.loop import Turn
 from sisy.worker.claim import claim
 from tests.app import jobs
-from tests.roles.watched import IDLE, Site
+from tests.roles.watched import IDLE
 from tests.support.hostile import STORABLE
 from tests.support.moments import DAY, HOUR, MINUTE, SECOND
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def site(clocks, settings):
-    settings.SISY_ENGINES = {}
-    settings.SISY_ALERTS = ["https://example.com/hook"]
-    return Site(clocks)
 
 
 def fail_all(site, number):
@@ -37,7 +30,7 @@ def fail_all(site, number):
 
 
 def test_a_mass_failure_is_one_message_and_its_end_another(site, monkeypatch):
-    monkeypatch.setattr("sisy.alerting.telling.MAX_LISTED", 50)
+    monkeypatch.setattr("sisy.alerting.notifying.MAX_LISTED", 50)
     tasks = fail_all(site, 40)
     site.later(40)
     tasks += fail_all(site, 15)
@@ -152,6 +145,45 @@ def test_a_function_that_flaps_has_one_alert_until_ten_runs_succeed(site):
     assert site.open_kinds() == []
 
 
+def test_a_function_that_flaps_less_often_keeps_its_alert(site):
+    def call(*states):
+        for state in states:
+            Task.run_once(jobs.noop)
+            [run] = claim(site.worker, ["default"], 1, site.now)
+            site.finish(run, state)
+        site.later(35)
+
+    well, badly = RunState.SUCCEEDED, RunState.FAILED
+    call(badly, well, badly, well, badly)
+    for _ in range(2):
+        call(*[well] * 9)
+        call(badly)
+        assert site.open_kinds() == ["failing"]
+    call(well)
+    assert site.open_kinds() == ["failing"]
+    assert Alert.objects.get().reopened == 0
+
+
+def test_many_runs_in_a_minute_do_not_end_an_alert_that_flaps(site):
+    task = site.idle_task()
+    site.fail(task)
+    site.run(task)
+    site.fail(task)
+    site.run(task)
+    site.fail(task)
+    site.later(45)
+    assert site.open_kinds() == ["failing"]
+    for _ in range(45):
+        site.run(task)
+    site.later(35)
+    assert site.open_kinds() == ["failing"]
+    assert [event for event, _ in site.told()] == ["opened"]
+    site.asleep(10 * MINUTE)
+    site.later(60)
+    assert site.open_kinds() == []
+    assert [event for event, _ in site.told()] == ["opened", "recovered"]
+
+
 def test_a_task_whose_failures_are_over_within_a_round_flaps(site):
     task = site.idle_task()
     for _ in range(3):
@@ -254,6 +286,31 @@ def test_an_alert_that_a_person_closed_opens_again_only_with_new_evidence(site):
     assert site.open_kinds() == ["failing"]
     closed = Alert.objects.closed().get()
     assert (closed.closed_by, closed.close_reason) == ("ann", "Closed by ann.")
+
+
+def test_a_problem_that_outlasts_its_closed_alert_keeps_its_start(site):
+    task = site.idle_task()
+    site.fail(task)
+    site.later(45)
+    began = site.now - HOUR
+    Alert.objects.update(since=began)
+    Alert.objects.close("ann", site.now)
+    site.fail(task)
+    site.later(45)
+    assert Alert.objects.open().get().since == began
+
+
+def test_a_problem_that_recurs_after_its_alert_was_closed_has_a_new_start(site):
+    task = site.idle_task()
+    site.fail(task)
+    site.later(45)
+    Alert.objects.close("ann", site.now)
+    site.later(45)
+    site.run(task)
+    site.fail(task)
+    site.later(45)
+    opened = Alert.objects.open().get()
+    assert opened.since > Alert.objects.closed().get().closed_at
 
 
 def test_a_slow_run_whose_alert_a_person_closed_stays_closed(site):

@@ -17,20 +17,13 @@ from sisy.reports.alerts.grouping import grouped
 from sisy.worker.claim import claim
 from tests.app import jobs
 from tests.commands.calling import said
-from tests.roles.watched import IDLE, Site
+from tests.roles.watched import IDLE
 from tests.support.moments import HOUR, MINUTE
 
 pytestmark = pytest.mark.django_db
 
 LATE = "A run has been queued for …, but should start within 5 min"
 FULL = "all 4 worker slots for the queue 'default' are in use"
-
-
-@pytest.fixture
-def site(clocks, settings):
-    settings.SISY_ENGINES = {}
-    settings.SISY_ALERTS = ["https://example.com/hook"]
-    return Site(clocks)
 
 
 def invoices(number, **fields):
@@ -63,7 +56,10 @@ def test_a_late_run_says_that_no_slot_is_free_and_who_else_is_queued(site):
     pile_up(site, 30)
     site.later(335)
     assert Alert.objects.open().filter(kind=Kind.LATE).count() == 26
-    spread = "Spread their schedules with 'h' or the field 'spread', or start more workers."
+    spread = (
+        "Spread their schedules with 'h' or the field 'spread', in code or in the admin, or start "
+        "more workers."
+    )
     others = "25 other runs have been queued since the same moment"
     assert reasons() == {(f"{LATE}. {others}: {FULL}.", spread)}
 
@@ -208,7 +204,8 @@ def test_the_morning_after_shows_how_long_runs_waited_and_why(site):
     assert site.open_kinds() == []
     site.asleep(8 * HOUR)
     [over] = [alert for alert in find_alerts("default", site.now) if alert.is_over]
-    assert over.why.startswith("26 runs due at ")
-    assert over.why.endswith(f" waited up to 5 min 35 s to start. The alert said: {FULL}.")
+    assert over.why.startswith("26 of the runs due at ")
+    waited = "waited up to 5 min 35 s to start. The alert said at that time: "
+    assert over.why.endswith(f" {waited}{FULL}.")
     site.asleep(17 * HOUR)
     assert not any(alert.is_over for alert in find_alerts("default", site.now))

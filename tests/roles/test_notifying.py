@@ -46,12 +46,14 @@ def queued_run():
 class Heard:
     """Subscribes to channels, and keeps what is heard."""
 
-    def __init__(self, *channels, hears_own=False):
+    def __init__(self, *channels, receives_own=False):
         self.messages = []
         self.changes = []
         self.post = carriers.notify_post()
         hear = dict.fromkeys(channels, self.messages.append)
-        self.subscription = self.post.subscribe(hear, self.changes.append, hears_own=hears_own)
+        self.subscription = self.post.subscribe(
+            hear, self.changes.append, receives_own=receives_own
+        )
         wait_until(lambda: self.subscription.is_live)
 
     def end(self):
@@ -120,7 +122,7 @@ def test_a_worker_looks_once_when_it_begins_to_listen(settings):
 
 def test_rings_and_orders_of_this_process_are_not_received_twice():
     """Its own workers hear them without PostgreSQL."""
-    ours, theirs = Heard("sisy.run_task"), Heard("sisy.run_task", hears_own=True)
+    ours, theirs = Heard("sisy.run_task"), Heard("sisy.run_task", receives_own=True)
     doorbell.ring([Run(pk=7, queue="default", ready_at=NOON)])
     wait_until(lambda: theirs.messages)
     assert ours.messages == []

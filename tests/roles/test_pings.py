@@ -8,18 +8,22 @@ from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from sisy.addresses import MAX_ADDRESS_LENGTH
 from sisy.alerting import pings, sending
 from sisy.alerting.channels import channel_named
 from sisy.alerting.sender import Sender
 from sisy.execution import Outcome
 from sisy.heartbeat import tick
 from sisy.lifecycle.reject import reject_unknown_engines
-from sisy.models import Event, OnLost, OutboxMessage, Run, Task
+from sisy.lifecycle.release import release_running
+from sisy.models import Event, OnLost, OutboxMessage, Run, RunState, Task
+from sisy.runtime.journal import Report
+from sisy.store.run_output import write_while_running
 from sisy.worker.claim import claim
 from sisy.worker.record import record
 from tests.app import jobs
 from tests.roles.at_work import at_work
-from tests.roles.steps import LEASE
+from tests.roles.steps import LEASE, finish, held_run
 from tests.support.http_server import http_server, status
 from tests.support.moments import MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
@@ -91,6 +95,13 @@ def test_the_start_and_the_success_of_a_run_arrive(monitor, address):
     assert not OutboxMessage.objects.exists()
 
 
+def test_the_longest_address_that_is_valid_is_pinged(monitor, address):
+    address += "x" * (MAX_ADDRESS_LENGTH - len(address))
+    carried_out(jobs.noop, ping=address).task.full_clean()
+    assert send_all(later()) == []
+    assert len(monitor.received) == 2
+
+
 def test_a_failure_arrives_with_its_reason_and_the_end_of_its_error(monitor, address):
     run = carried_out(jobs.fails, ping=address)
     send_all(later())
@@ -110,6 +121,17 @@ def test_a_long_text_is_cut_at_its_beginning(noon):
     body = pings.body_of("default", run.pk)
     assert len(body) == pings.MAX_BODY_LENGTH
     assert body.endswith("the end")
+
+
+def test_the_output_of_a_worker_that_has_released_the_run_is_not_sent(noon):
+    run = held_run(worker())
+    write_while_running("default", [(run, Report(head="cut off\n", written=8))], NOON)
+    release_running("default", [run], "Its worker stopped", NOON)
+    assert pings.body_of("default", run.pk) == "Its worker stopped."
+    [again] = claim(worker(), ["default"], 1, NOON + MINUTE)
+    finish(again, NOON + MINUTE, state=RunState.FAILED, reason="no disk", report=None)
+    assert again.attempt == run.attempt
+    assert pings.body_of("default", run.pk) == "no disk"
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,72 @@ def test_a_server_that_hangs_delays_no_other_channel(settings):
             slow.is_over.set()
 
 
+def hanging_first(count, is_over):
+    """Return an answer to requests of which the first hang until ``is_over`` is set."""
+    requests = iter(range(count))
+
+    def answer(handler):
+        if next(requests, None) is not None:
+            assert is_over.wait(30)
+        status(200)(handler)
+
+    return answer
+
+
+def test_a_channel_that_hangs_forever_is_tried_again(hook, monkeypatch):
+    monkeypatch.setattr(sender_module, "SEND_TIMEOUT", 0.1)
+    is_over = threading.Event()
+    hook.answer = hanging_first(1, is_over)
+    post()
+    with running(Sender("default")):
+        wait_until(all_are_sent)
+        is_over.set()
+    assert keys(hook) == ["alert-1", "alert-1"]
+
+
+def test_a_message_that_is_sent_late_is_recorded_as_sent(hook, monkeypatch):
+    monkeypatch.setattr(sender_module, "SEND_TIMEOUT", 0.1)
+    monkeypatch.setattr(sending, "FIRST_DELAY", timedelta(hours=1))
+    is_over = threading.Event()
+    hook.answer = hanging_first(1, is_over)
+    post()
+    with running(Sender("default")):
+        wait_until(OutboxMessage.objects.exclude(error="").exists)
+        assert OutboxMessage.objects.get().error == "The message was not sent within 0.1 s"
+        is_over.set()
+        wait_until(all_are_sent)
+    assert keys(hook) == ["alert-1"]
+    assert OutboxMessage.objects.get().error == ""
+
+
+def test_a_channel_that_hangs_takes_few_threads(hook, monkeypatch):
+    monkeypatch.setattr(sender_module, "SEND_TIMEOUT", 0.05)
+    monkeypatch.setattr(sender_module, "MAX_HANGING", 2)
+    is_over = threading.Event()
+    hook.answer = hanging_first(100, is_over)
+    for number in range(5):
+        post(f"alert-{number}")
+    sender = Sender("default")
+    with running(sender):
+        wait_until(lambda: "webhook" in sender._routes and sender._routes["webhook"]._hanging == 2)
+        wait_until(after_looks(sender, 3))
+        assert len(hook.received) == 2
+        is_over.set()
+        wait_until(all_are_sent)
+
+
+def after_looks(sender, count):
+    """Return whether a sender has looked for messages so often since the first call."""
+    looks, step = [], sender._loop._step
+
+    async def look():
+        looks.append(None)
+        return await step()
+
+    sender._loop._step = look
+    return lambda: len(looks) > count
+
+
 def test_a_message_is_sent_although_its_first_sender_died(hook):
     post()
     moment = OutboxMessage.objects.get().next_attempt_at

@@ -94,6 +94,14 @@ def carried_out(fn, pool=ThreadPool, runs=1, **fields):
     return Run.objects.get(pk=made[-1].pk)
 
 
+class Leaving(BaseException):
+    """An error that ends whoever asks for its words."""
+
+    @property
+    def message(self):
+        raise SystemExit
+
+
 def frames_of(event):
     return event["exception"]["values"][-1]["stacktrace"]["frames"]
 
@@ -250,6 +258,16 @@ def test_nothing_happens_and_nothing_is_imported_without_the_sdk(sentry, monkeyp
         monkeypatch.delitem(sys.modules, name)
     assert carried_out(fails_with).state == RunState.FAILED
     assert "sentry_sdk" not in sys.modules
+
+
+def test_an_error_that_raises_anything_costs_no_other_report(sentry):
+    from sisy.alerting.sentry import on_ended
+
+    odd, plain = Run(pk=1, label="odd"), Run(pk=2, label="plain")
+    for run in (odd, plain):
+        run.state, run.target_path = RunState.FAILED, "shop.jobs.work"
+    on_ended([{"run": odd, "exception": Leaving()}, {"run": plain, "exception": KeyError(7)}])
+    assert [event["tags"]["sisy.label"] for event in sentry.events] == ["odd", "plain"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit(3)])

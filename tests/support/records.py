@@ -1,6 +1,7 @@
 """Records that tests of all areas need."""
 
-from sisy.models import Process, Role, task_with_callable
+from sisy.alerting.problem import of_task, open_key
+from sisy.models import Alert, Process, Role, task_with_callable
 from tests.app import jobs
 from tests.support.moments import HOUR, NOON
 
@@ -20,3 +21,17 @@ def worker(now=NOON, lease=HOUR):
 def stored(row):
     """Return a task or a run as the database has it."""
     return type(row).objects.get(pk=row.pk)
+
+
+def open_alert(task, kind, now, **fields):
+    """Store an alert about a task, as a heartbeat opens it."""
+    subject = of_task(task.pk)
+    return Alert.objects.create(
+        kind=kind,
+        subject=subject,
+        open_key=open_key(kind, subject),
+        task_id=task.pk,
+        label=task.label,
+        opened_at=now,
+        **{"since": now, **fields},
+    )

@@ -1,9 +1,11 @@
 """Sentry's own SDK, with a transport that keeps what would be sent."""
 
+import http.client
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations.dedupe import DedupeIntegration
@@ -63,3 +65,18 @@ def sentry_active(dsn: str | None = DSN, **options: Any) -> Iterator[KeepingTran
     finally:
         signal_dispatch.flush(10)
         sentry_sdk.get_global_scope().set_client(before)
+
+
+@contextmanager
+def breadcrumbs_of_requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[KeepingTransport]:
+    """Let the SDK be active, and add a breadcrumb for each request, as it does by default."""
+    put = http.client.HTTPConnection.putrequest
+
+    def putrequest(self: Any, method: str, url: str, *args: Any, **options: Any) -> None:
+        sentry_sdk.add_breadcrumb(message=url)
+        put(self, method, url, *args, **options)
+
+    # Not by its own integration, which would stay in this process.
+    monkeypatch.setattr(http.client.HTTPConnection, "putrequest", putrequest)
+    with sentry_active() as transport:
+        yield transport

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from sisy.alerting.delivery import NotDelivered, without_secrets
+from sisy.alerting.http import unseen_by_sentry
 from sisy.alerting.text import text_of
 from sisy.models.outbox import OutboxMessage
 from sisy.records.choices import Event
@@ -36,7 +37,7 @@ class AppriseChannel:
         kind = "success" if message.event == Event.RECOVERED else "failure"
         if message.event == Event.TEST:
             kind = "info"
-        with _overheard() as lines:
+        with unseen_by_sentry(), _captured_log() as lines:
             try:
                 was_accepted = service.notify(
                     title=text.subject, body=text.plain, notify_type=kind, body_format="text"
@@ -66,7 +67,7 @@ def _service_at(address: str) -> Any:
     # Older versions do not pass the context, by which log lines are filtered, to other threads.
     asset = apprise.AppriseAsset(app_id="Sisy", app_desc="Sisy", async_mode=False)
     service = apprise.Apprise(asset=asset)
-    with _overheard():
+    with _captured_log():
         is_valid = service.add(address)
     if not is_valid:
         raise NotDelivered(INVALID)
@@ -74,7 +75,7 @@ def _service_at(address: str) -> Any:
 
 
 @contextmanager
-def _overheard() -> Iterator[list[str]]:
+def _captured_log() -> Iterator[list[str]]:
     """Keep the log lines of a delivery out of the project's log, and return its warnings."""
     lines: list[str] = []
 

@@ -16,12 +16,13 @@ from sisy.alerting.capacity import Fleet, running
 from sisy.alerting.crowds import Crowd, advice_for, crowd_in_words, others_in
 from sisy.alerting.opening import Closing, open_subjects
 from sisy.alerting.problem import Problem, Watch, of_queue, with_cause
-from sisy.models import Alert, Queue, QueuedRun, RunningRun
+from sisy.models import Alert, Queue, QueuedRun, RunningRun, Task
 from sisy.records.problems import Kind
 from sisy.runtime.durations import rounded_text
 from sisy.store.levels import Level, first_of_each_priority, queues_with_runs
 
 WORKERLESS = timedelta(minutes=1)  # that a run may wait if no worker serves its queue
+MAX_TASKS_READ = 1000  # tasks that are due next, whose queues need a worker
 MAX_FIRST_READ = 100  # runs of a queue to read, to find one that no run of its task blocks
 
 
@@ -50,10 +51,10 @@ def judge_queues(watch: Watch) -> Iterator[Problem]:
         # What queued up without a worker counts as waiting only since one was started.
         elif watch.waited(oldest.ready_at, min(one.started_at for one in serving)) >= limit:
             delayed.append(oldest)
-    told = open_subjects(
+    already_open = open_subjects(
         watch.using, Kind.QUEUED, [of_queue(oldest.crowd.queue) for oldest in delayed]
     )
-    delayed = [oldest for oldest in delayed if of_queue(oldest.crowd.queue) not in told]
+    delayed = [oldest for oldest in delayed if of_queue(oldest.crowd.queue) not in already_open]
     full = [oldest.crowd for oldest in delayed if fleet.fullness(oldest.crowd.queue)]
     others = others_in(watch.using, full)
     for oldest in delayed:
@@ -78,15 +79,29 @@ def over(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closi
     found = _waiting(using, now, timedelta(0))
     _, workers = running(using, now)
     served = {queue for worker in workers for queue in worker.queues}
+    paused = _paused(using)
     limit = queue_limit()
+    idle = {one.queue for one in alerts if one.kind == Kind.NO_WORKER} - found.keys() - served
+    needed = _due_next(using) & idle if idle else set()
     for alert in alerts:
         oldest = found.get(alert.queue)
-        if oldest is None:
+        if alert.kind == Kind.NO_WORKER and alert.queue in needed - paused:
+            # Its runs were cancelled, but the next ones will find no worker, either.
+            continue
+        if alert.queue in paused:
+            yield alert, gettext("The queue is paused.")
+        elif oldest is None:
             yield alert, gettext("No run in the queue is waiting for a worker.")
         elif alert.kind == Kind.NO_WORKER and alert.queue in served:
             yield alert, gettext("A worker serves the queue.")
         elif alert.kind == Kind.QUEUED and now - oldest.ready_at < limit:
             yield alert, gettext("Runs in the queue start in time again.")
+
+
+def _due_next(using: str) -> set[str]:
+    """Return the queues of the tasks that are due next, which workers must serve."""
+    first = Task.objects.using(using).active().native().order_by("next_run")
+    return set(first.values_list("queue", flat=True)[:MAX_TASKS_READ])
 
 
 def _waiting(using: str, now: datetime, at_least: timedelta) -> dict[str, _Oldest]:
@@ -99,13 +114,17 @@ def _waiting(using: str, now: datetime, at_least: timedelta) -> dict[str, _Oldes
     ]
     if not levels:
         return {}
-    paused = set(Queue.objects.using(using).paused().values_list("name", flat=True))
+    paused = _paused(using)
     found: dict[str, _Oldest] = {}
     for level in levels:
         oldest = None if level.queue in paused else _needing_worker(using, level, now - at_least)
         if oldest and (level.queue not in found or oldest.ready_at < found[level.queue].ready_at):
             found[level.queue] = oldest
     return found
+
+
+def _paused(using: str) -> set[str]:
+    return set(Queue.objects.using(using).paused().values_list("name", flat=True))
 
 
 def _needing_worker(using: str, level: Level, before: datetime) -> _Oldest | None:

@@ -59,6 +59,7 @@ def advice_for(others: int) -> str:
     """Return what to do if no slot is free."""
     if others:
         return gettext(
-            "Spread their schedules with 'h' or the field 'spread', or start more workers."
+            "Spread their schedules with 'h' or the field 'spread', in code or in the admin, or "
+            "start more workers."
         )
     return gettext("Start more workers, or see what keeps them busy: 'manage.py sisy_status'.")

@@ -68,9 +68,11 @@ def _backend() -> Any:
 def admins() -> list[str]:
     """Return the addresses of ``ADMINS``."""
     # Django 6 expects addresses. Before, it expected pairs of a name and an address.
-    return [
+    found = (
         one if isinstance(one, str) else one[1] for one in getattr(django_settings, "ADMINS", ())
-    ]
+    )
+    # From an environment variable that is empty. Django would send nothing, and raise no error.
+    return [address for address in found if address.strip()]
 
 
 def _headers(message: OutboxMessage) -> dict[str, str]:

@@ -8,34 +8,65 @@ failed, or if it fails intermittently (`flapping`). Runs without a scheduled tas
 ledger finds these, so only its newest runs are read.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import takewhile
+from typing import NamedTuple
 
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
 from django.utils.translation import gettext, ngettext
 
 from sisy import conf
-from sisy.alerting.flapping import LATEST, failures_in, flaps, in_a_row, in_words, is_reason
-from sisy.alerting.missed import judge_missed
+from sisy.alerting.advised_commands import words_if_it_flaps, words_to_retry
+from sisy.alerting.evidence import STREAK_KINDS, by_subject, note_evidence, without
+from sisy.alerting.flapping import (
+    LATEST,
+    WINDOW,
+    failures_in,
+    flaps,
+    in_a_row,
+    in_words,
+    is_reason,
+    shows_too_little,
+)
+from sisy.alerting.missed import judge_missed, lasting
 from sisy.alerting.opening import Closing, open_alerts
-from sisy.alerting.problem import Problem, of_call, of_task, with_cause
-from sisy.models import Alert, Run, RunState, Task
+from sisy.alerting.problem import Problem, of_call, of_task, open_key, with_cause
+from sisy.models import Alert, Run, RunState, Task, TaskState
+from sisy.records.choices import FAILED_STATES
 from sisy.records.problems import Kind
 from sisy.records.small_tables import TroubledRun
+from sisy.runtime.log import logger
+from sisy.store.isolation import isolating
 from sisy.store.judging import Ended, latest_ended, latest_of_calls, unjudged
 
 BATCH = 500  # troubled runs that are judged together
+JUDGED_COLUMNS = ("label", "schedule", "state", "target_error", "alert_after")  # of tasks
 CALM = timedelta(hours=24)  # without a failed run, until an alert about a function closes
-
-STREAK_KINDS = (Kind.FAILING, Kind.LOST, Kind.BROKEN)
-"""A task has at most one alert of these kinds. It is over when a run succeeds."""
 
 
 def judge_failures(using: str, now: datetime) -> bool:
     """Open alerts for runs that ended badly since the last time. Return whether more are left."""
     pks = unjudged(using, BATCH)
+    isolating(lambda: _judge(using, pks, now), lambda error: _judge_each(using, pks, now))
+    return len(pks) == BATCH
+
+
+def _judge_each(using: str, pks: Sequence[int], now: datetime) -> None:
+    """Judge runs that could not be judged together, and leave out those that cannot be read."""
+    for pk in sorted(pks, reverse=True):
+        isolating(partial(_judge, using, [pk], now), partial(_leave_out, using, pk))
+
+
+def _leave_out(using: str, pk: int, error: Exception) -> None:
+    logger.error("Cannot judge run %s, so it opens no alert", pk, exc_info=error)
+    TroubledRun.objects.using(using).filter(run_id=pk).update(is_judged=True)
+
+
+def _judge(using: str, pks: Sequence[int], now: datetime) -> None:
+    """Open the alerts for these runs, and note that they were judged."""
     runs = list(
         Run.objects.using(using)
         .filter(pk__in=pks)
@@ -45,7 +76,6 @@ def judge_failures(using: str, now: datetime) -> bool:
     with transaction.atomic(using=using):
         open_alerts(using, problems_of(using, runs, now), now)
         TroubledRun.objects.using(using).filter(run_id__in=pks).update(is_judged=True)
-    return len(pks) == BATCH
 
 
 def problems_of(using: str, runs: Sequence[Run], now: datetime) -> Iterator[Problem]:
@@ -55,19 +85,18 @@ def problems_of(using: str, runs: Sequence[Run], now: datetime) -> Iterator[Prob
         runs: the newest run comes first.
     """
     keys = [run.task_id for run in runs if run.task_id is not None]
-    tasks = Task.objects.using(using).defer("_extra_data").in_bulk(keys)
-    failed: dict[int, list[Run]] = defaultdict(list)
-    missed: dict[int, list[Run]] = defaultdict(list)
-    called: dict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        task = tasks.get(run.task_id or 0)
-        if task is None or not task.schedule:
-            called[run.target_path].append(run)
-        elif run.state == RunState.MISSED:
-            missed[task.pk].append(run)
-        else:
-            failed[task.pk].append(run)
-    yield from judge_missed(using, missed, now)
+    tasks = Task.objects.using(using).only(*JUDGED_COLUMNS).in_bulk(keys)
+    failed, missed, called = by_subject(runs, tasks)
+    missed = lasting(missed)
+    known = note_evidence(using, failed, missed, called)
+    yield from judge_missed(using, without(missed, known, Kind.MISSED, of_task), now)
+    for task in tasks.values():
+        # Once it can be planned and called again, that alert closes, although it may still fail.
+        if task.state != TaskState.BROKEN and not task.target_error:
+            known.discard(open_key(Kind.BROKEN, of_task(task.pk)))
+    for kind in STREAK_KINDS:
+        failed = without(failed, known, kind, of_task)
+        called = without(called, known, kind, of_call)
     yield from _failing_tasks(using, failed, tasks, now)
     yield from _failing_calls(using, called, tasks, now)
 
@@ -82,15 +111,12 @@ def _failing_tasks(
     using: str, failed: Mapping[int, Sequence[Run]], tasks: Mapping[int, Task], now: datetime
 ) -> Iterator[Problem]:
     limits = {pk: limit for pk in failed if (limit := _threshold(tasks[pk]))}
-    open_ones = Alert.objects.using(using).open().filter(kind__in=STREAK_KINDS)
-    for alert in open_ones.filter(task_id__in=list(limits)).only("task_id"):
-        limits.pop(alert.task_id or 0, None)
     latest = latest_ended(using, {pk: max(limit, LATEST) for pk, limit in limits.items()})
     for pk, limit in limits.items():
         runs, newest = latest.get(pk, []), failed[pk][0]
         is_missing = bool(tasks[pk].target_error and _streak(runs))
         if found := _failures(newest, runs, limit, now, is_missing=is_missing):
-            yield _failing(newest, *found, task=pk, is_missing=is_missing)
+            yield _failing(newest, found, task=pk, is_missing=is_missing)
 
 
 def _failing_calls(
@@ -106,14 +132,7 @@ def _failing_calls(
         known |= {run.pk: run for run in latest.get(path, ())}
         ended = sorted(known.values(), key=lambda run: -run.pk)[: max(limit, LATEST)]
         if found := _failures(called[path][0], ended, limit, now):
-            yield _failing(called[path][0], *found)
-            _note_last(using, of_call(path), called[path][0].pk)
-
-
-def _note_last(using: str, subject: str, run: int) -> None:
-    """Note the newest failed run of a function whose alert is open."""
-    alerts = Alert.objects.using(using).open().filter(subject=subject, evidence__lt=run)
-    alerts.update(evidence=run)
+            yield _failing(called[path][0], found)
 
 
 def _streak(latest: Sequence[Ended]) -> list[Ended]:
@@ -121,10 +140,18 @@ def _streak(latest: Sequence[Ended]) -> list[Ended]:
     return list(takewhile(lambda run: not run.is_success, latest))
 
 
+class _Failures(NamedTuple):
+    """The failed runs for which an alert opens, the newest first, and what it says of them."""
+
+    words: str
+    runs: Sequence[Ended]
+    is_intermittent: bool = False
+
+
 def _failures(
     run: Run, latest: Sequence[Ended], limit: int, now: datetime, *, is_missing: bool = False
-) -> tuple[str, Sequence[Ended]] | None:
-    """Return what an alert says, and the failures that show it; None if none opens.
+) -> _Failures | None:
+    """Return the failures for which an alert opens; None if none opens.
 
     Args:
         run: the newest of the runs that failed.
@@ -132,29 +159,30 @@ def _failures(
     """
     streak = _streak(latest)
     if not is_missing and flaps(latest, now, limit):
-        return in_words(latest), failures_in(latest)
-    return (_words(run, len(streak)), streak) if is_missing or is_reason(streak, limit) else None
+        return _Failures(in_words(latest), failures_in(latest), is_intermittent=True)
+    if is_missing or is_reason(streak, limit):
+        return _Failures(_words(run, len(streak)), streak)
+    return None
 
 
 def _failing(
     run: Run,
-    words: str,
-    failures: Sequence[Ended],
+    found: _Failures,
     *,
     task: int | None = None,
     is_missing: bool = False,
 ) -> Problem:
     kind = Kind.LOST if run.state == RunState.LOST else Kind.FAILING
-    since = failures[-1].finished_at
+    since = found.runs[-1].finished_at
     cause = _cause_of(run)
     return Problem(
         kind=Kind.BROKEN if is_missing else kind,
         subject=of_call(run.target_path) if task is None else of_task(task),
         label=run.label,
         since=since or run.finished_at or run.planned_at,
-        why=with_cause(words, cause),
+        why=with_cause(found.words, cause),
         cause=cause,
-        fix=_fix(run, is_missing=is_missing),
+        fix=_fix(run, found, task, is_missing=is_missing),
         task=task,
         run=run.pk,
         queue=run.queue,
@@ -177,15 +205,12 @@ def _cause_of(run: Run) -> str:
     return run.error_class.rpartition(".")[2]
 
 
-def _fix(run: Run, *, is_missing: bool) -> str:
+def _fix(run: Run, found: _Failures, task: int | None, *, is_missing: bool) -> str:
     if is_missing:
         return gettext("Restore the function, or set another one (target_path).")
-    return retry_in_words(run.pk)
-
-
-def retry_in_words(run: int) -> str:
-    """Return what to do about a failed run."""
-    return gettext("Fix the cause, and then retry with 'manage.py sisy_runs retry %d'.") % run
+    if found.is_intermittent:
+        return words_if_it_flaps(task, run.target_path)
+    return words_to_retry(run.pk, will_recur=task is not None and len(found.runs) > 1)
 
 
 def over_of_tasks(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closing]:
@@ -199,6 +224,7 @@ def over_of_tasks(using: str, alerts: Collection[Alert], now: datetime) -> Itera
     # What still fails is open in any case, so its history is not read in each round.
     recovered = {alert.task_id or 0 for alert in alerts if alert.kind != Kind.MISSED} & succeeded
     history = newest | latest_ended(using, dict.fromkeys(recovered, LATEST))
+    history |= _further_back(using, history, recovered, now)
     for alert in alerts:
         pk = alert.task_id or 0
         if pk not in tasks:
@@ -211,10 +237,27 @@ def over_of_tasks(using: str, alerts: Collection[Alert], now: datetime) -> Itera
             yield alert, _words_of_success(alert, history[pk])
 
 
+def _further_back(
+    using: str, history: Mapping[int, Sequence[Ended]], tasks: Collection[int], now: datetime
+) -> dict[int, list[Ended]]:
+    """Return the runs of tasks that run very often, with those up to the last failure."""
+    frequent = [pk for pk in tasks if shows_too_little(history[pk], now)]
+    if not frequent:
+        return {}
+    failed = TroubledRun.objects.filter(task_id=OuterRef("pk"), state__in=FAILED_STATES)
+    last = Subquery(failed.order_by("-run_id").values("run_id")[:1])
+    stored = Task.objects.using(using).filter(pk__in=frequent).annotate(last_failed=last)
+    up_to = dict(stored.exclude(last_failed=None).values_list("pk", "last_failed"))
+    before = latest_ended(using, dict.fromkeys(up_to, WINDOW), up_to=up_to)
+    # What is left out in between has succeeded.
+    return {pk: [*history[pk][: in_a_row(history[pk])], *runs] for pk, runs in before.items()}
+
+
 def _flaps_still(alert: Alert, latest: Sequence[Ended], now: datetime, limit: int) -> bool:
     if alert.kind == Kind.MISSED or not limit:
         return False
-    return flaps(latest, now, limit, opened_by=alert.evidence)
+    # The evidence of an alert about a function is the run that failed last.
+    return flaps(latest, now, limit, opened_by=alert.run_id)
 
 
 def _words_of_success(alert: Alert, latest: Sequence[Ended]) -> str:
@@ -241,7 +284,7 @@ def over_of_calls(using: str, alerts: Collection[Alert], now: datetime) -> Itera
     last = Run.objects.using(using).only("finished_at")
     ended = last.in_bulk([alert.evidence for alert in alerts])
     for path, alert in paths.items():
-        runs = latest.get(path, [])[:LATEST]
+        runs = latest.get(path, [])
         failed = ended.get(alert.evidence)
         is_success = bool(runs) and runs[0].is_success and runs[0].pk > alert.evidence
         if is_success and not _flaps_still(alert, runs, now, _threshold(None)):

@@ -26,7 +26,7 @@ from django.utils.translation import ngettext
 from sisy.records.choices import RunState
 from sisy.store.judging import Ended
 
-LATEST = 40  # finished runs that are read
+LATEST = 40  # finished runs that are read, unless these show too little
 WINDOW = 20  # of these, up to the last failure
 SERIES = 3  # separate series of failures among these
 ENOUGH = 10  # runs in a row that must succeed
@@ -57,6 +57,15 @@ def flaps(
     series = [one for one in _series_of(failing) if is_reason(one, limit)]
     while_open = [one for one in series if opened_by is not None and one[0].pk >= opened_by]
     return len(series) >= SERIES or len(while_open) > 1
+
+
+def shows_too_little(latest: Sequence[Ended], now: datetime) -> bool:
+    """Return whether more than `LATEST` runs are needed to tell if something still flaps."""
+    # What runs each second has succeeded hundreds of times before it has worked for long enough.
+    successes = in_a_row(latest)
+    is_window_cut = LATEST <= len(latest) < successes + WINDOW
+    last = latest[min(successes, len(latest) - 1)] if is_window_cut else None
+    return last is not None and (last.finished_at is None or now - last.finished_at < QUIET)
 
 
 def is_reason(series: Sequence[Ended], limit: int) -> bool:

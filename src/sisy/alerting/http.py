@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache, partial
 from typing import Any, Literal
 
-from sisy.addresses import problem_with_address
+from sisy.addresses import MAX_ADDRESS_LENGTH, problem_with_address
 from sisy.exceptions import SisyError
 
 TIMEOUT = 10.0  # seconds for a request
@@ -50,10 +50,11 @@ def send(
     Raises:
         NotDelivered: there was another answer, or none, or the address is not valid.
     """
-    # Code can store what no validator has seen, and urllib also opens files.
-    if wrong := problem_with_address("The address", address):
+    # Code can store what no validator has seen, and urllib also opens files. The caller may have
+    # added to the address.
+    if wrong := problem_with_address("The address", address, longest=2 * MAX_ADDRESS_LENGTH):
         raise NotDelivered(wrong)
-    with _unseen():
+    with unseen_by_sentry():
         return _send(address, body, headers, method, within)
 
 
@@ -86,8 +87,8 @@ def _send(
         raise NotDelivered(f"The request failed: {_cause_in_words(error)}") from None
 
 
-def _unseen() -> AbstractContextManager[object]:
-    """Keep the address out of the breadcrumbs that Sentry's SDK would send with later errors."""
+def unseen_by_sentry() -> AbstractContextManager[object]:
+    """Keep addresses out of the breadcrumbs that Sentry's SDK would send with later errors."""
     if "sentry_sdk" not in sys.modules:
         return nullcontext()
     import sentry_sdk

@@ -19,9 +19,9 @@ from datetime import datetime, timedelta
 
 from sisy import conf
 from sisy.alerting import backlog, broken, failures, heartbeats, late, overruns, silence
+from sisy.alerting.notifying import LONGEST_WAIT, correct_moments, notify
 from sisy.alerting.opening import Closing, close_alerts, open_alerts
 from sisy.alerting.problem import Problem, Watch
-from sisy.alerting.telling import tell
 from sisy.models import Alert
 from sisy.records.problems import Kind
 from sisy.runtime.compat import delete_bare
@@ -103,8 +103,10 @@ class Judge:
             yield from self._steps_of_late(reasons, watch)
         if reasons.has_open:
             yield lambda: self._recheck(now)
-        if reasons.next_message is not None and reasons.next_message <= now:
-            yield lambda: _tell(using, now)
+        if reasons.next_message is not None and reasons.next_message > now + LONGEST_WAIT:
+            yield lambda: _correct_moments(using, now)
+        elif reasons.next_message is not None and reasons.next_message <= now:
+            yield lambda: _notify(using, now)
 
     def _steps_of_late(self, reasons: Reasons, watch: Watch) -> Iterator[Callable[[], bool]]:
         """Yield the steps that judge what is late, slow, stalled or silent."""
@@ -137,7 +139,7 @@ class Judge:
             shortest = overruns.shortest_expectation(self._using) or wait
             wait = min(wait, shortest / 2)
         if reasons.next_message is not None:
-            # Messages about many alerts wait until it is quiet: see `telling`.
+            # Messages about many alerts wait until it is quiet: see `notifying`.
             until = reasons.next_message - now
             wait = min(wait, until if until > SHORTEST else 10 * SHORTEST)
         return max(wait, SHORTEST)
@@ -160,8 +162,13 @@ def _open(watch: Watch, problems: Iterator[Problem]) -> bool:
     return False
 
 
-def _tell(using: str, now: datetime) -> bool:
-    tell(using, now)
+def _notify(using: str, now: datetime) -> bool:
+    notify(using, now)
+    return False
+
+
+def _correct_moments(using: str, now: datetime) -> bool:
+    correct_moments(using, now)
     return False
 
 

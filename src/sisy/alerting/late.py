@@ -15,10 +15,11 @@ from typing import Self
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from sisy.alerting.cancel_advice import CANCELLING, words_if_it_hangs
+from sisy.alerting import closing_words
+from sisy.alerting.advised_commands import CANCELLING, words_if_it_hangs
 from sisy.alerting.capacity import Fleet
 from sisy.alerting.crowds import Crowd, advice_for, crowd_in_words, others_in
-from sisy.alerting.opening import Closing, open_subjects
+from sisy.alerting.opening import Closing, without_open
 from sisy.alerting.overruns import Found, by_key, limits_of, oldest
 from sisy.alerting.problem import Problem, Watch, of_task, with_cause
 from sisy.models import Alert, Overlap, QueuedRun, Run, RunningRun, Task
@@ -27,7 +28,7 @@ from sisy.runtime.durations import duration_text, rounded_text
 from sisy.store.levels import first_of_each_priority, queues_with_runs
 
 MAX_TASKS = 200  # tasks whose queued runs are looked up
-MAX_QUEUED = 10_000  # queued runs of each queue and priority otherwise
+MAX_QUEUED = 10_000  # queued runs in a statement; of each queue and priority otherwise
 
 
 def judge_late(watch: Watch) -> Iterator[Problem]:
@@ -38,8 +39,7 @@ def judge_late(watch: Watch) -> Iterator[Problem]:
         for pk, (run, since, limit) in late_runs(using, now).items()
         if watch.waited(since) >= limit
     }
-    told = open_subjects(using, Kind.LATE, map(of_task, found))
-    found = {pk: late for pk, late in found.items() if of_task(pk) not in told}
+    found = without_open(using, Kind.LATE, found)
     if not found:
         return
     known = Run.objects.using(using).only("label", "queue", "priority", "engine", "ready_at")
@@ -71,9 +71,8 @@ def over(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closi
     """Yield the alerts about late runs of tasks that have none any more."""
     tasks = {alert.task_id for alert in alerts if alert.task_id is not None}
     late = late_runs(using, now, tasks)
-    for alert in alerts:
-        if alert.task_id not in late:
-            yield alert, gettext("The run is no longer queued.")
+    closing = [alert for alert in alerts if alert.task_id not in late]
+    yield from zip(closing, closing_words.after_delay(using, closing), strict=True)
 
 
 def late_runs(using: str, now: datetime, tasks: Collection[int] | None = None) -> Found:
@@ -96,7 +95,13 @@ def late_runs(using: str, now: datetime, tasks: Collection[int] | None = None) -
     columns = ("run_id", "task_id", "ready_at")
     if len(limits) <= MAX_TASKS:
         few = waiting.filter(task_id__in=list(limits)).order_by("task_id", "run_id")
-        return oldest(few.values_list(*columns)[:MAX_QUEUED], limits, now)
+        rows = page = list(few.values_list(*columns)[:MAX_QUEUED])
+        while len(page) == MAX_QUEUED:
+            # The first runs of the last task were read. Its others must not hide later tasks.
+            after = few.filter(task_id__gt=page[-1][1])
+            page = list(after.values_list(*columns)[:MAX_QUEUED])
+            rows += page
+        return oldest(rows, limits, now)
     rows = []
     for queue in queues_with_runs(using):
         for level in first_of_each_priority(using, queue):

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
+from sisy.alerting.advised_commands import backfill_command
 from sisy.alerting.heartbeat_gaps import Gap, gap_that_explains, gaps_since
 from sisy.alerting.problem import Problem, of_task
 from sisy.models import Run
@@ -14,19 +15,27 @@ from sisy.records.problems import Kind
 MIN_GAP = timedelta(minutes=1)  # so that a restart of the heartbeat opens no alert
 
 
-def judge_missed(
-    using: str, missed: Mapping[int, Sequence[Run]], now: datetime
-) -> Iterator[Problem]:
-    """Yield the tasks that have missed occurrences for a minute or longer.
+def lasting(missed: Mapping[int, Sequence[Run]]) -> dict[int, Sequence[Run]]:
+    """Return those of the tasks that have missed occurrences for a minute or longer.
 
     Args:
         missed: the rows of missed occurrences by the key of their task, the newest first.
     """
-    lasting = {pk: runs for pk, runs in missed.items() if _span(runs) >= MIN_GAP}
+    return {pk: runs for pk, runs in missed.items() if _span(runs) >= MIN_GAP}
+
+
+def judge_missed(
+    using: str, missed: Mapping[int, Sequence[Run]], now: datetime
+) -> Iterator[Problem]:
+    """Yield the problems of tasks that have missed occurrences.
+
+    Args:
+        missed: what `lasting` returns.
+    """
     gaps: Sequence[Gap] = ()
-    if lasting:
-        gaps = gaps_since(using, min(_began(runs) for runs in lasting.values()), now)
-    for pk, runs in lasting.items():
+    if missed:
+        gaps = gaps_since(using, min(_began(runs) for runs in missed.values()), now)
+    for pk, runs in missed.items():
         newest, began = runs[0], _began(runs)
         number = sum(run.count for run in runs)
         words = ngettext("%d occurrence was missed", "%d occurrences were missed", number)
@@ -38,7 +47,7 @@ def judge_missed(
             since=began,
             why=f"{words % number}: {cause}",
             cause=cause,
-            fix=_fix(pk, newest, number),
+            fix=_fix(runs, number),
             task=pk,
             run=newest.pk,
             queue=newest.queue,
@@ -46,14 +55,11 @@ def judge_missed(
         )
 
 
-def _fix(task: int, newest: Run, number: int) -> str:
+def _fix(runs: Sequence[Run], number: int) -> str:
     if number == 1:
-        return gettext("To run it now, use 'manage.py sisy_runs retry %d'.") % newest.pk
-    words = gettext(
-        "To run them now, use 'manage.py sisy_tasks backfill %d FROM TO'. Add --dry-run to only "
-        "list them."
-    )
-    return words % task
+        return gettext("To run it now, use 'manage.py sisy_runs retry %d'.") % runs[0].pk
+    words = gettext("To run them now, use 'manage.py %s'. Add --dry-run to only list them.")
+    return words % backfill_command(runs[-1], runs[0])
 
 
 def _began(runs: Sequence[Run]) -> datetime:

@@ -2,7 +2,7 @@
 
 The key of a problem is unique among open alerts, so the database decides which heartbeat opens it.
 That heartbeat sends the signal.
-Here, an alert only gets the moment at which to notify people: see `telling`.
+Here, an alert only gets the moment at which to notify people: see `notifying`.
 
 A problem that recurs within ten minutes reopens its alert. People are notified again only if it
 lasts for ten minutes this time, and then of its recovery only when that has lasted for ten
@@ -10,19 +10,18 @@ minutes.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, Q, Value, When
 from django.db.models.functions import Concat
 
 from sisy import signals
-from sisy.alerting.problem import Problem, open_key
+from sisy.alerting.problem import Problem, of_task, open_key
 from sisy.models import Alert
-from sisy.models.alert import AlertQuerySet
 from sisy.records.fields import MomentField
 from sisy.records.problems import Kind
 from sisy.store.bulk import Update, update_rows
@@ -30,6 +29,8 @@ from sisy.store.isolation import isolating
 
 SETTLING = timedelta(seconds=10)  # from the opening of an alert to its message
 RECURRING = timedelta(minutes=10)
+
+T = TypeVar("T")
 
 Closing = tuple[Alert, str]
 """An alert, and why it is over."""
@@ -42,6 +43,12 @@ def open_subjects(using: str, kind: Kind, subjects: Iterable[str]) -> set[str]:
     """
     subject_of = {open_key(kind, subject): subject for subject in subjects}
     return {subject_of[key] for key in _open_keys(using, subject_of)}
+
+
+def without_open(using: str, kind: Kind, found: Mapping[int, T]) -> dict[int, T]:
+    """Return those of ``found``, by the key of their task, that have no open alert of a kind."""
+    already_open = open_subjects(using, kind, map(of_task, found))
+    return {pk: one for pk, one in found.items() if of_task(pk) not in already_open}
 
 
 def _open_keys(using: str, keys: Iterable[str]) -> set[str]:
@@ -62,7 +69,9 @@ def open_alerts(using: str, problems: Iterable[Problem], now: datetime) -> int:
         alerts = Alert.objects.using(using)
         for key in _open_keys(using, found):
             del found[key]
-        last = _last_alerts(alerts.all(), list(found.values()))
+        subjects = [problem.subject for problem in found.values()]
+        kinds = {problem.kind for problem in found.values()}
+        last = last_alerts(using, subjects, kinds)
         new: list[Alert] = []
         again: dict[int, Problem] = {}
         for key, problem in found.items():
@@ -81,27 +90,36 @@ def open_alerts(using: str, problems: Iterable[Problem], now: datetime) -> int:
 
 def close_alerts(using: str, closings: Iterable[Closing], now: datetime) -> int:
     """Close alerts whose problem is over. Return how many were open."""
-    by_reason: dict[str, list[int]] = defaultdict(list)
-    for alert, reason in closings:
-        by_reason[reason].append(alert.pk)
+    over = {alert.pk: (alert.evidence, reason) for alert, reason in closings}
+    if not over:
+        return 0
     later = Value(now + RECURRING, MomentField())
-    tell_at = Case(
-        When(is_told=True, reopened=0, then=Value(now, MomentField())),
-        When(is_told=True, then=later),
+    notify_at = Case(
+        When(is_notified=True, reopened=0, then=Value(now, MomentField())),
+        When(is_notified=True, then=later),
         default=None,
         output_field=MomentField(),
     )
     alerts = Alert.objects.using(using)
-    return sum(
-        alerts.filter(pk__in=pks).end(closed_at=now, close_reason=reason, tell_at=tell_at)
-        for reason, pks in by_reason.items()
-    )
+    by_reason: dict[str, list[int]] = defaultdict(list)
+    with transaction.atomic(using=using):
+        locked = alerts.open().filter(pk__in=over).order_by("pk").select_for_update()
+        for pk, evidence in locked.values_list("pk", "evidence"):
+            as_read, reason = over[pk]
+            # With other evidence, its problem was found again in the meantime.
+            if evidence == as_read:
+                by_reason[reason].append(pk)
+        return sum(
+            alerts.filter(pk__in=pks).end(closed_at=now, close_reason=reason, notify_at=notify_at)
+            for reason, pks in by_reason.items()
+        )
 
 
-def _last_alerts(alerts: AlertQuerySet, problems: Sequence[Problem]) -> dict[str, Alert]:
-    """Return, by key, the latest alerts about the same kinds and subjects."""
-    subjects = [problem.subject for problem in problems]
-    kinds = {problem.kind for problem in problems}
+def last_alerts(
+    using: str, subjects: Collection[str], kinds: Collection[Kind]
+) -> dict[str, Alert]:
+    """Return, by the keys of their problems, the latest alerts of some subjects and kinds."""
+    alerts = Alert.objects.using(using)
     newest = (
         alerts.filter(subject__in=subjects, kind__in=kinds)
         .order_by()
@@ -109,12 +127,20 @@ def _last_alerts(alerts: AlertQuerySet, problems: Sequence[Problem]) -> dict[str
         .annotate(newest=Max("pk"))
     )
     pks = [pk for *_, pk in newest]
-    return {f"{alert.kind}:{alert.subject}": alert for alert in alerts.filter(pk__in=pks)}
+    return {open_key(alert.kind, alert.subject): alert for alert in alerts.filter(pk__in=pks)}
 
 
 def _recurs(before: Alert, now: datetime) -> bool:
     is_recent = before.closed_at is not None and now - before.closed_at < RECURRING
     return is_recent and not before.closed_by
+
+
+def _began(problem: Problem, before: Alert | None, now: datetime) -> datetime:
+    """Return when a problem began: before its alert was closed by hand, if it lasted on."""
+    since = min(problem.since, now)
+    if before is None or not before.closed_by or before.closed_at is None:
+        return since
+    return min(since, before.since) if since <= before.closed_at else since
 
 
 def _alert_of(problem: Problem, before: Alert | None, now: datetime) -> Alert:
@@ -131,9 +157,9 @@ def _alert_of(problem: Problem, before: Alert | None, now: datetime) -> Alert:
         cause=problem.cause,
         fix=problem.fix,
         evidence=problem.evidence,
-        since=min(problem.since, now),
+        since=_began(problem, before, now),
         opened_at=now,
-        tell_at=now + SETTLING,
+        notify_at=now + SETTLING,
         muted_until=before.muted_until if before is not None and is_muted else None,
         muted_by=before.muted_by if before is not None and is_muted else "",
     )
@@ -182,6 +208,8 @@ def _reopen(using: str, again: Mapping[int, Problem], now: datetime) -> list[int
         close_reason="",
         reopened=F("reopened") + 1,
         # If its recovery was not reported yet, people still know that it is open.
-        tell_at=Case(When(is_told=True, then=None), default=later, output_field=MomentField()),
+        notify_at=Case(
+            When(is_notified=True, then=None), default=later, output_field=MomentField()
+        ),
     )
     return pks

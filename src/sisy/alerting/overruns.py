@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from django.db.models import Min
 from django.utils.translation import gettext
 
-from sisy.alerting.cancel_advice import words_if_it_hangs
-from sisy.alerting.opening import Closing
+from sisy.alerting import closing_words
+from sisy.alerting.advised_commands import words_if_it_hangs
+from sisy.alerting.opening import Closing, without_open
 from sisy.alerting.problem import Problem, Watch, of_task
 from sisy.models import Alert, Run, RunningRun, RunOutput, Task
 from sisy.models.run import RunQuerySet
@@ -38,9 +39,11 @@ def shortest_expectation(using: str) -> timedelta | None:
 def slow(watch: Watch) -> Iterator[Problem]:
     """Yield the tasks with a run that has been running for longer than expected."""
     words = gettext("A run is taking longer than the expected %(most)s.")
-    for pk, (run, since, limit) in _slow_runs(watch.using, watch.now).items():
+    found = without_open(watch.using, Kind.SLOW, _slow_runs(watch.using, watch.now))
+    runs = _runs_of(watch.using, found)
+    for pk, (run, since, limit) in found.items():
         why = words % {"most": duration_text(limit)}
-        yield _problem(watch.using, Kind.SLOW, pk, run, since + limit, why)
+        yield _problem(Kind.SLOW, pk, run, runs.get(run), since + limit, why)
 
 
 def stalled(watch: Watch) -> Iterator[Problem]:
@@ -49,12 +52,14 @@ def stalled(watch: Watch) -> Iterator[Problem]:
         "A run has reported no progress for %(time)s, but should report some every %(most)s."
     )
     hint = gettext("See what it is doing with 'manage.py sisy_runs show %d'.")
-    for pk, (run, since, limit) in stalled_runs(watch.using, watch.now).items():
+    found = without_open(watch.using, Kind.STALLED, stalled_runs(watch.using, watch.now))
+    runs = _runs_of(watch.using, found)
+    for pk, (run, since, limit) in found.items():
         # While the database was away, no worker could store any progress.
         if watch.waited(since) >= limit:
             named = {"time": rounded_text(watch.now - since), "most": duration_text(limit)}
             why = words % named
-            yield _problem(watch.using, Kind.STALLED, pk, run, since + limit, why, hint % run)
+            yield _problem(Kind.STALLED, pk, run, runs.get(run), since + limit, why, hint % run)
 
 
 def over(using: str, alerts: Iterable[Alert], now: datetime) -> Iterator[Closing]:
@@ -63,18 +68,20 @@ def over(using: str, alerts: Iterable[Alert], now: datetime) -> Iterator[Closing
     tasks = {alert.task_id for alert in listed if alert.task_id is not None}
     slow_ones = _slow_runs(using, now, tasks)
     stalled_ones = stalled_runs(using, now, tasks)
-    for alert in listed:
-        if alert.kind == Kind.SLOW and alert.task_id not in slow_ones:
-            yield alert, gettext("The run has ended.")
-        if alert.kind == Kind.STALLED and alert.task_id not in stalled_ones:
-            yield alert, gettext("The run has reported progress, or has ended.")
+    still = {Kind.SLOW: slow_ones, Kind.STALLED: stalled_ones}
+    closing = [alert for alert in listed if alert.task_id not in still[Kind(alert.kind)]]
+    yield from zip(closing, closing_words.after_overrun(using, closing), strict=True)
+
+
+def _runs_of(using: str, found: Found) -> dict[int, Run]:
+    """Return the runs that were found, by key."""
+    runs = Run.objects.using(using).defer("payload", "result", "error")
+    return runs.in_bulk([run for run, _, _ in found.values()]) if found else {}
 
 
 def _problem(
-    using: str, kind: Kind, task: int, pk: int, since: datetime, why: str, hint: str = ""
+    kind: Kind, task: int, pk: int, run: Run | None, since: datetime, why: str, hint: str = ""
 ) -> Problem:
-    runs = Run.objects.using(using).defer("payload", "result", "error")
-    run = runs.filter(pk=pk).first()
     advice = words_if_it_hangs(run) if run else ""
     return Problem(
         kind=kind,
@@ -104,13 +111,14 @@ def stalled_runs(using: str, now: datetime, tasks: Collection[int] | None = None
         tasks: the keys of the tasks to look at; by default, those of all running runs.
     """
     limits, running = _running(using, "stalled_after", tasks)
-    rows = list(running.values_list("pk", "task_id", "started_at", "attempt"))
+    rows = list(running.values_list("pk", "task_id", "started_at", "attempt", "process_id"))
     stored = RunOutput.objects.using(using).filter(run_id__in=[run for run, *_ in rows])
-    reported = stored.values_list("run_id", "attempt", "progressed_at")
-    moments = {(run, attempt): at for run, attempt, at in reported if at is not None}
+    # A released run is executed again by the attempt of the same number, in another process.
+    reported = stored.values_list("run_id", "attempt", "process_id", "progressed_at")
+    moments = {tuple(attempt): at for *attempt, at in reported if at is not None}
     since = (
-        (run, task, moments.get((run, attempt), started_at))
-        for run, task, started_at, attempt in rows
+        (run, task, moments.get((run, attempt, process), started_at))
+        for run, task, started_at, attempt, process in rows
     )
     return oldest(since, limits, now)
 

@@ -131,10 +131,15 @@ def rid_of(pk: int) -> str:
 
 def body_of(using: str, pk: int) -> str:
     """Return why a run ended, and the last of what it printed or else of its error."""
-    run = Run.objects.using(using).only("reason", "error", "attempt").filter(pk=pk).first()
+    columns = "reason", "error", "attempt", "process"
+    run = Run.objects.using(using).only(*columns).filter(pk=pk).first()
     if run is None:
         return ""
-    printed = RunOutput.objects.using(using).filter(run_id=pk, attempt=run.attempt).first()
+    outputs = RunOutput.objects.using(using).filter(run_id=pk, attempt=run.attempt)
+    if run.process_id is not None:
+        # A released run is executed again by the attempt of the same number, in another process.
+        outputs = outputs.filter(process_id=run.process_id)
+    printed = outputs.first()
     texts = [run.reason, run.error]
     if printed is not None:
         texts.insert(0, printed.head + printed.tail)

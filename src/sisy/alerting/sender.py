@@ -1,7 +1,8 @@
 """Sends the messages of the outbox, alongside the passes of a heartbeat.
 
 Each channel with messages gets a thread of its own while it has some. So a server that hangs
-delays neither the passes nor the other channels. After a failure, the channel pauses, so that a
+delays neither the passes nor the other channels. A thread that hangs for a minute is left behind,
+and its message is tried again like any that failed. After a failure, the channel pauses, so that a
 server that is down is not contacted for each message.
 """
 
@@ -26,7 +27,12 @@ IDLE_INTERVAL = 60.0  # seconds until the next step, unless `wake` is called bef
 END_TIMEOUT = 5.0  # seconds that a stopping heartbeat waits for messages that are being sent
 FIRST_REST = 1.0  # seconds, doubled after each failure in a row
 MAX_REST = 30.0
+SEND_TIMEOUT = 55.0  # seconds for a channel to send a message; less than a claim
+MAX_HANGING = 5  # threads of a channel that hang; with so many, nothing more is sent to it
 RECORD_TIMEOUT = sending.CLAIM.total_seconds()
+
+Answer = asyncio.Future[NotDelivered | None]
+"""The result of `sending.attempt`, which is called in another thread."""
 
 
 class Sender:
@@ -89,6 +95,8 @@ class Route:
         self._outage = Outage(f"Sending messages to the channel {name!r}")
         self._rests_until = 0.0
         self._is_stopping = False
+        self._hanging = 0
+        self._recording: set[asyncio.Task[None]] = set()
         self.work: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
@@ -96,8 +104,9 @@ class Route:
         self._is_stopping = True
 
     def start(self) -> None:
-        """Send what is due, unless the channel is busy or pauses."""
+        """Send what is due, unless the channel is busy, pauses or hangs."""
         is_busy = self.work is not None and not self.work.done()
+        is_busy = is_busy or self._hanging >= MAX_HANGING
         if not is_busy and clock.steady() >= self._rests_until:
             self.work = asyncio.create_task(self._send_all())
 
@@ -119,10 +128,28 @@ class Route:
             return False
         channel = partial(channel_named, self._name)
         send = partial(sending.attempt, channel, message)
-        error = await asyncio.get_running_loop().run_in_executor(thread, send)
+        answer = asyncio.get_running_loop().run_in_executor(thread, send)
+        await asyncio.wait([answer], timeout=SEND_TIMEOUT)
+        error = answer.result() if answer.done() else self._leave(answer, message)
         self._note(error)
         await self._record(message, error)
         return error is None
+
+    def _leave(self, answer: Answer, message: OutboxMessage) -> NotDelivered:
+        """Leave a message to its thread, and return the error. If it is sent late, record that."""
+
+        # A project's mail backend may have no timeout, and a server may send a byte now and then.
+        # Otherwise, nothing would be sent to the channel until the next start.
+        def end(answer: Answer) -> None:
+            self._hanging -= 1
+            if not answer.cancelled() and answer.result() is None:
+                recording = asyncio.create_task(self._record(message, None))
+                self._recording.add(recording)
+                recording.add_done_callback(self._recording.discard)
+
+        self._hanging += 1
+        answer.add_done_callback(end)
+        return NotDelivered(f"The message was not sent within {SEND_TIMEOUT:g} s")
 
     def _claim(self) -> OutboxMessage | None:
         """Claim a message in the thread of the database, which may have been busy for a while."""

@@ -8,10 +8,9 @@ is not reported as well.
 import linecache
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import finalize
 
 from sisy import signals
 from sisy.alerting import sentry_monitors
@@ -20,7 +19,7 @@ from sisy.execution.entering import before_exit, observe_calls
 from sisy.messaging.run_log import RUNS
 from sisy.records.choices import RunState
 from sisy.runtime.log import Outage
-from sisy.runtime.user_errors import exc_info_of, path_of
+from sisy.runtime.user_errors import exc_info_of, is_ctrl_c, path_of
 
 if TYPE_CHECKING:
     from sentry_sdk import Scope
@@ -35,9 +34,11 @@ CONTEXT_LINES = 5
 EXIT_TIMEOUT = 2.0  # seconds
 
 News = list[dict[str, Any]]
+Attempt = tuple[int, int, int | None]
 
-# What a function has set and left: its tags and breadcrumbs belong to the errors of its run.
-_scopes: "WeakKeyDictionary[RunRecord, tuple[int, Scope]]" = WeakKeyDictionary()
+# What a function has set and left: its tags and breadcrumbs belong to the errors of its attempt.
+# Not by the run: its attempts are equal, and a worker that was frozen may execute two at a time.
+_scopes: "dict[Attempt, Scope]" = {}
 _outage = Outage("Reporting to Sentry")
 
 
@@ -84,25 +85,30 @@ def _contained(step: Callable[[Any], None], what: Any) -> None:
         if is_active():
             step(what)
     except BaseException as error:
-        if issubclass(type(error), KeyboardInterrupt):
+        if is_ctrl_c(error):
             raise
-        with suppress(Exception):
-            _outage.failed(error, "runs are not affected")
+        _outage.failed(error, "runs are not affected")
 
 
 def _begin(run: "RunRecord") -> None:
     from sentry_sdk import Scope
 
-    attempt, scope = _scopes.get(run, (0, None))
-    if scope is None or attempt != run.attempt:
+    attempt = _attempt(run)
+    scope = _scopes.get(attempt)
+    if scope is None:
         scope = Scope.get_isolation_scope().fork()
         scope.clear_breadcrumbs()
         _describe(scope, run)
-        _scopes[run] = run.attempt, scope
+        _scopes[attempt] = scope
+        finalize(run, _scopes.pop, attempt, None).atexit = False
         sentry_monitors.begin(run)
     # The context ends with the call, so nothing has to be restored.
     Scope.set_isolation_scope(scope)
     Scope.set_current_scope(Scope.get_current_scope().fork())
+
+
+def _attempt(run: "RunRecord") -> Attempt:
+    return run.pk, run.attempt, run.process_id
 
 
 def _flush(seconds: float) -> None:
@@ -117,11 +123,16 @@ def _report(news: News) -> None:
     # The receivers that log are called after this one.
     ignore_logger(RUNS)
     for each in news:
-        run = each["run"]
-        if run.state in BAD_ENDS:
-            _capture(run, each.get("exception"))
-            _outage.recovered()
-        sentry_monitors.end(run)
+        # Each by itself: the SDK calls methods of an exception, which may raise anything.
+        _contained(_report_error, each)
+        _contained(sentry_monitors.end, each["run"])
+
+
+def _report_error(each: dict[str, Any]) -> None:
+    run = each["run"]
+    if run.state in BAD_ENDS:
+        _capture(run, each.get("exception"))
+        _outage.recovered()
 
 
 def _capture(run: "RunRecord", exception: BaseException | None) -> None:
@@ -130,12 +141,17 @@ def _capture(run: "RunRecord", exception: BaseException | None) -> None:
 
     if exception is None and run.state == RunState.LOST:
         exception = RunLost(run.reason)
-    attempt, scope = _scopes.get(run, (0, None))
-    if scope is None or attempt != run.attempt:
+    scope = _scopes.get(_attempt(run))
+    if scope is None:
         scope = sentry_sdk.Scope.get_isolation_scope().fork()
         scope.clear_breadcrumbs()
         _describe(scope, run)
-    event, hint = _event_of(run, exception)
+    try:
+        event, hint = _event_of(run, exception)
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
+        event, hint = _event_of(run, None)
     event["level"], event["logger"] = "error", RUNS
     event["transaction"] = run.target_path
     event["fingerprint"] = ["sisy", run.target_path, _kind_of(run, exception)]

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import gettext
 
-from sisy.alerting.failures import STREAK_KINDS
+from sisy.alerting.evidence import STREAK_KINDS
 from sisy.alerting.opening import Closing, open_alerts
 from sisy.alerting.problem import Problem, Watch, of_task
 from sisy.models import Alert, Task
@@ -23,6 +23,8 @@ from sisy.store.bulk import Update, update_rows
 from sisy.store.judging import Ended, latest_ended
 
 BATCH = 500  # tasks that are looked at together
+JUDGED_COLUMNS = ("label", "queue", "state", "success_every", "planning_since", "created_at")
+OVERLAPPING = 10  # successful runs among which is the one that ended last
 MAX_GRACE = timedelta(minutes=5)  # that a task has to succeed after an outage
 
 
@@ -55,12 +57,17 @@ def judge_silence(watch: Watch) -> bool:
 
 
 def _batch(tasks: TaskQuerySet) -> list[Task]:
-    return list(tasks.order_by("silent_at").defer("_extra_data")[:BATCH])
+    return list(tasks.order_by("silent_at").only(*JUDGED_COLUMNS)[:BATCH])
 
 
 def _latest_success(using: str, tasks: Collection[int]) -> dict[int, Ended]:
-    found = latest_ended(using, dict.fromkeys(tasks, 1), only_success=True)
-    return {task: runs[0] for task, runs in found.items()}
+    found = latest_ended(using, dict.fromkeys(tasks, OVERLAPPING), only_success=True)
+    # If runs overlap, the one that was submitted last need not end last.
+    return {task: max(runs, key=_moment_and_key) for task, runs in found.items()}
+
+
+def _moment_and_key(run: Ended) -> tuple[float, int]:
+    return (run.finished_at.timestamp() if run.finished_at else 0, run.pk)
 
 
 def _basis(task: Task, success: Ended | None) -> datetime:
@@ -84,6 +91,12 @@ def _silent(task: Task, success: Ended | None, expected: datetime, most: timedel
     )
 
 
+def _is_new(success: Ended, alert: Alert) -> bool:
+    """Return whether a run succeeded after those that were known when an alert opened."""
+    has_ended_since = success.finished_at is not None and success.finished_at > alert.opened_at
+    return has_ended_since or success.pk > alert.evidence
+
+
 def over(using: str, alerts: Collection[Alert]) -> Iterator[Closing]:
     """Yield the alerts about tasks that have succeeded, or need not succeed any more."""
     pks = [alert.task_id for alert in alerts if alert.task_id is not None]
@@ -94,7 +107,7 @@ def over(using: str, alerts: Collection[Alert]) -> Iterator[Closing]:
         success = latest.get(alert.task_id or 0)
         if task is None:
             yield alert, gettext("The task was deleted.")
-        elif success is not None and success.pk > alert.evidence:
+        elif success is not None and _is_new(success, alert):
             yield alert, gettext("A run succeeded.")
         elif task.state != TaskState.ACTIVE or task.success_every is None:
             yield alert, gettext("No run is expected to succeed any more.")

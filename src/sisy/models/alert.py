@@ -37,8 +37,8 @@ class AlertQuerySet(models.QuerySet["Alert"]):
 
     def rechecked(self, now: datetime) -> "AlertQuerySet":
         """Return the open alerts that may close: those that were reported, or need not be."""
-        untold = Q(is_told=False, reopened=0, tell_at__isnull=False)
-        return self.open().exclude(untold & (Q(muted_until=None) | Q(muted_until__lte=now)))
+        pending = Q(is_notified=False, reopened=0, notify_at__isnull=False)
+        return self.open().exclude(pending & (Q(muted_until=None) | Q(muted_until__lte=now)))
 
     def acknowledge(self, by: str, now: datetime) -> int:
         """Record who handles open alerts. Return how many were not acknowledged before."""
@@ -66,7 +66,7 @@ class AlertQuerySet(models.QuerySet["Alert"]):
     def unmute(self, now: datetime) -> int:
         """Send messages about these alerts again. Return how many were muted at ``now``."""
         muted = self.filter(muted_until__gt=now)
-        muted.open().filter(is_told=False).update(tell_at=now)
+        muted.open().filter(is_notified=False).update(notify_at=now)
         return muted.update(muted_until=None, muted_by="")
 
     aunmute = twin(unmute)
@@ -80,8 +80,8 @@ class AlertQuerySet(models.QuerySet["Alert"]):
             closed_at=now,
             closed_by=by,
             close_reason=CLOSED_BY_HAND % by,
-            is_told=False,
-            tell_at=None,
+            is_notified=False,
+            notify_at=None,
         )
 
     aclose = twin(close)
@@ -160,13 +160,13 @@ class Alert(models.Model):
     acknowledged_by = ReasonField(_("acknowledged by"), max_length=150, blank=True)
     muted_until = MomentField(_("muted until"), null=True)
     muted_by = ReasonField(_("muted by"), max_length=150, blank=True)
-    is_told = models.BooleanField(
+    is_notified = models.BooleanField(
         default=False, help_text=_("Whether the last message about it said that it is open.")
     )
-    tell_at = MomentField(
+    notify_at = MomentField(
         null=True, help_text=_("When to send a message about its state. Empty for never.")
     )
-    told_at = MomentField(null=True, help_text=_("When the last message was stored."))
+    notified_at = MomentField(null=True, help_text=_("When the last message was stored."))
     thread = models.CharField(
         max_length=200, blank=True, help_text=_("The key of the last message that it is open.")
     )
@@ -186,7 +186,9 @@ class Alert(models.Model):
         indexes = [
             models.Index(fields=["subject", "kind", "-id"], name="sisy_alert_subject"),
             models.Index(
-                fields=["tell_at"], name="sisy_alert_tell", condition=Q(tell_at__isnull=False)
+                fields=["notify_at"],
+                name="sisy_alert_notify",
+                condition=Q(notify_at__isnull=False),
             ),
             models.Index(fields=["closed_at"], name="sisy_alert_closed"),
         ]

@@ -1,11 +1,14 @@
-"""Alerts, pages and commands give the same advice on how to cancel a run."""
+"""Alerts, pages and commands advise the same commands, and these work as they are."""
+
+import re
 
 import pytest
 
-from sisy.alerting.cancel_advice import cancel_command, words_if_it_hangs
-from sisy.models import Alert, Run
+from sisy.alerting.advised_commands import cancel_command, words_if_it_hangs
+from sisy.models import Alert, Run, Task
 from sisy.reports.run_commands import commands_of
-from tests.commands.calling import said
+from tests.app import jobs
+from tests.commands.calling import said, told
 from tests.roles.watched import Site
 from tests.support.moments import MINUTE
 
@@ -54,3 +57,19 @@ def test_the_alert_about_a_slow_run_follows_what_was_requested(site, is_asked, a
         read(run).cancel()
     site.later(100)
     assert advice in Alert.objects.get(kind="slow").fix
+
+
+def test_the_advised_backfill_runs_exactly_what_was_missed(site, settings):
+    settings.TIME_ZONE = "America/New_York"
+    task = Task.run_iterations(jobs.noop, schedule="* * * * *", iterations=99, missed="skip")
+    site.later(70)
+    site.asleep(10 * MINUTE)
+    site.later(60)
+    row = Run.objects.filter(state="missed").get()
+    command = re.search("manage.py (.*)'", Alert.objects.get(kind="missed").fix)[1]
+    assert f"manage.py {command} --dry-run\n" in said(f"sisy_runs show {row.pk}")
+    assert len(told(f"{command} --dry-run")) == row.count > 5
+    said(command)
+    runs = Run.objects.filter(task=task, origin="backfill").order_by("occurrence_at")
+    assert runs.count() == row.count
+    assert (runs[0].occurrence_at, runs.last().occurrence_at) == (row.due_at, row.due_until)

@@ -9,11 +9,12 @@ minute, or for two minutes at most, and become one.
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count, F, Max, Min
+from django.db.models import Count, F, Max, Min, Q
 from django.utils.translation import gettext, ngettext
 
 from sisy.alerting.channels import configured
 from sisy.alerting.notice import Notice, payload_of
+from sisy.alerting.opening import RECURRING
 from sisy.alerting.outbox import post
 from sisy.channel_settings import ChannelSetting
 from sisy.models import Alert, Task
@@ -26,27 +27,38 @@ MAX_SINGLE = 10  # alerts that have a message each
 MAX_LISTED = 1000  # alerts that a message about many describes
 QUIET = timedelta(seconds=30)
 LONGEST_STORM = timedelta(minutes=2)
+LONGEST_WAIT = RECURRING + timedelta(minutes=1)  # of an alert that is not muted
 
 
-def tell(using: str, now: datetime) -> int:
+def notify(using: str, now: datetime) -> int:
     """Store the messages that are due. Return how many alerts they are about."""
     with transaction.atomic(using=using):
-        due = Alert.objects.using(using).filter(tell_at__lte=now)
+        due = Alert.objects.using(using).filter(notify_at__lte=now)
         muted = due.filter(muted_until__gt=now)
-        muted.open().update(tell_at=F("muted_until"))
-        muted.closed().update(tell_at=None, is_told=False)
-        opened = _tell(due.open().filter(is_told=False), Event.OPENED, now)
-        over = _tell(due.closed().filter(is_told=True), Event.RECOVERED, now)
+        muted.open().update(notify_at=F("muted_until"))
+        muted.closed().update(notify_at=None, is_notified=False)
+        opened = _notify(due.open().filter(is_notified=False), Event.OPENED, now)
+        over = _notify(due.closed().filter(is_notified=True), Event.RECOVERED, now)
         # People know the state of the others.
-        due.open().filter(is_told=True).update(tell_at=None)
-        due.closed().filter(is_told=False).update(tell_at=None)
+        due.open().filter(is_notified=True).update(notify_at=None)
+        due.closed().filter(is_notified=False).update(notify_at=None)
         return opened + over
 
 
-def _tell(due: AlertQuerySet, event: Event, now: datetime) -> int:
-    """Tell people about alerts that are due. Return how many."""
+def correct_moments(using: str, now: datetime) -> None:
+    """Notify people soon of alerts that would wait for longer than any alert that is not muted.
+
+    Their moment was set before the clock was set back, or is the end of a mute that was shortened.
+    """
+    alerts = Alert.objects.using(using).filter(notify_at__gt=now + LONGEST_WAIT)
+    is_muted = Q(muted_until__isnull=False, muted_until__gte=F("notify_at"))
+    alerts.exclude(is_muted).update(notify_at=now)
+
+
+def _notify(due: AlertQuerySet, event: Event, now: datetime) -> int:
+    """Notify people of the alerts that are due. Return how many."""
     counted = due.order_by().aggregate(
-        number=Count("pk"), first=Min("tell_at"), last=Max("tell_at")
+        number=Count("pk"), first=Min("notify_at"), last=Max("notify_at")
     )
     if not counted["number"]:
         return 0
@@ -58,16 +70,16 @@ def _tell(due: AlertQuerySet, event: Event, now: datetime) -> int:
     pks = list(due.order_by("pk").select_for_update().values_list("pk", flat=True))
     if not (number := len(pks)):
         return 0
-    told = Alert.objects.using(using).filter(pk__in=pks).order_by("pk")
-    told.update(is_told=is_opening, tell_at=None, told_at=now)
+    alerts = Alert.objects.using(using).filter(pk__in=pks).order_by("pk")
+    alerts.update(is_notified=is_opening, notify_at=None, notified_at=now)
     if number > MAX_SINGLE:
-        _post_many(using, told, number, event, now)
+        _post_many(using, alerts, number, event, now)
         return number
-    notes = _notes(told) if is_opening else {}
-    for alert in told:
+    notes = _notes(alerts) if is_opening else {}
+    for alert in alerts:
         key = f"alert-{alert.pk}-{alert.reopened}"
         if is_opening:
-            told.filter(pk=alert.pk).update(thread=key)
+            alerts.filter(pk=alert.pk).update(thread=key)
         else:
             key += "-over"
         post(
@@ -86,33 +98,35 @@ def _grows(first: datetime, last: datetime, now: datetime) -> bool:
     return now - last < QUIET and now - first < LONGEST_STORM
 
 
-def _post_many(using: str, told: AlertQuerySet, number: int, event: Event, now: datetime) -> None:
-    key = f"alerts-{told[0].pk}-{int(now.timestamp())}"
+def _post_many(
+    using: str, alerts: AlertQuerySet, number: int, event: Event, now: datetime
+) -> None:
+    key = f"alerts-{alerts[0].pk}-{int(now.timestamp())}"
     if event is Event.OPENED:
-        told.update(thread=key)
+        alerts.update(thread=key)
     for channel in configured():
         # Each channel lists alerts of its own, so that others cannot take their places.
-        wanted = _wanted(told, channel)
+        wanted = _wanted(alerts, channel)
         if wanted:
-            listed = list(told.filter(pk__in=wanted[:MAX_LISTED]))
+            listed = list(alerts.filter(pk__in=wanted[:MAX_LISTED]))
             notices = [notice_of(alert) for alert in listed]
             if more := len(wanted) - len(listed):
-                notices.append(_others(told, listed[0], more, event))
+                notices.append(_others(alerts, listed[0], more, event))
             post(using, Event.DIGEST, payload_of(notices), key, [channel.name], now=now)
     logger.warning("%d alerts: %s", number, "opened" if event is Event.OPENED else "recovered")
 
 
-def _wanted(told: AlertQuerySet, channel: ChannelSetting) -> list[int]:
+def _wanted(alerts: AlertQuerySet, channel: ChannelSetting) -> list[int]:
     """Return the keys of the alerts that a channel gets."""
     if channel.wants_all:
-        return list(told.values_list("pk", flat=True))
-    named = told.only("label", "queue", "subject").iterator(chunk_size=MAX_LISTED)
+        return list(alerts.values_list("pk", flat=True))
+    named = alerts.only("label", "queue", "subject").iterator(chunk_size=MAX_LISTED)
     return [alert.pk for alert in named if channel.wants(alert.name, alert.queue)]
 
 
-def _others(told: AlertQuerySet, first: Alert, more: int, event: Event) -> Notice:
+def _others(alerts: AlertQuerySet, first: Alert, more: int, event: Event) -> Notice:
     """Return a notice about the alerts that a message does not list."""
-    bounds = told.order_by().aggregate(first=Min("since"), last=Max("closed_at"))
+    bounds = alerts.order_by().aggregate(first=Min("since"), last=Max("closed_at"))
     return Notice(
         kind=first.kind,
         problem=gettext("more alerts"),
@@ -125,10 +139,10 @@ def _others(told: AlertQuerySet, first: Alert, more: int, event: Event) -> Notic
     )
 
 
-def _notes(told: AlertQuerySet) -> dict[int | None, str]:
+def _notes(alerts: AlertQuerySet) -> dict[int | None, str]:
     """Return the notes of the tasks of a few alerts, by their keys."""
-    tasks = [alert.task_id for alert in told if alert.task_id is not None]
-    noted = Task.objects.using(told.db).filter(pk__in=tasks).exclude(note="")
+    tasks = [alert.task_id for alert in alerts if alert.task_id is not None]
+    noted = Task.objects.using(alerts.db).filter(pk__in=tasks).exclude(note="")
     return dict(noted.values_list("pk", "note"))
 
 
