@@ -11,22 +11,25 @@ HIDDEN = "•••"
 _PRINTABLE = re.compile(r"[!-~]+")
 
 
-def problem_with_address(name: str, value: object) -> str:
+def problem_with_address(name: str, value: object, longest: int = MAX_ADDRESS_LENGTH) -> str:
     """Return a sentence if ``value`` is not the address of a page; otherwise an empty text.
 
     The sentence does not contain the address.
+
+    Args:
+        longest: the maximum number of characters.
     """
-    why = _problem_with(value)
+    why = _problem_with(value, longest)
     if not why:
         return ""
     return f"{name} must be an address such as 'https://hc-ping.com/…', but it {why}."
 
 
-def _problem_with(value: object) -> str:
+def _problem_with(value: object, longest: int) -> str:
     if not isinstance(value, str):
         return f"is a {type(value).__name__}"
-    if len(value) > MAX_ADDRESS_LENGTH:
-        return f"is longer than the limit of {MAX_ADDRESS_LENGTH}"
+    if len(value) > longest:
+        return f"is longer than the limit of {longest}"
     if not _PRINTABLE.fullmatch(value):
         return "is empty or contains spaces or characters other than ASCII"
     parts = _split(value)

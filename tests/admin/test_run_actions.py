@@ -52,8 +52,8 @@ def test_cancel_asks_running_runs_to_end_and_says_that_this_takes_time():
     going = run_of(state="running")
     browser = browser_of_superuser()
     assert act(browser, "cancel", going, run_of("b")) == [
-        "Cancelled 1 queued run. Requested cancellation of 1 running run. An async function "
-        "is cancelled. A plain function stops at its next current_run().check()."
+        "Cancelled 1 queued run. Requested cancellation of 1 running run. The function is not "
+        "async, so it stops at its next current_run().check()."
     ]
     assert history_of(going) == ["Cancel requested."]
     going.refresh_from_db()

@@ -47,6 +47,7 @@ def test_several_tasks_are_ticked_at_once_and_stay_so_while_the_list_changes(loo
         boxes = window.locator("#sisy-list tbody [name=pk]")
         assert [boxes.nth(n).is_checked() for n in range(3)] == [True] * 3
         window.get_by_role("button", name="Run now").click()
+        window.get_by_role("button", name="Run 3 tasks").click()
         expect(window.get_by_text("Submitted 3 runs.")).to_be_visible()
 
 

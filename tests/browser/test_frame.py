@@ -12,6 +12,7 @@ from sisy.models import Alert, task_with_callable
 from sisy.records.problems import Kind
 from tests.app import jobs
 from tests.browser.test_pages import RULES
+from tests.support.records import open_alert
 
 SMALLEST_PHONE = {"width": 360, "height": 780}
 THUMB = 44  # pixels
@@ -26,16 +27,13 @@ def alert(site, django_db_blocker):
         now = clock.now(router.db_for_write(Alert))
         task = task_with_callable(jobs.noop, label="frame", schedule="0 0 1 1 *")
         task.save()
-        alert = Alert.objects.create(
-            open_key=f"silent:task:{task.pk}",
-            kind=Kind.SILENT,
-            subject=f"task:{task.pk}",
-            task_id=task.pk,
-            label=task.label,
+        alert = open_alert(
+            task,
+            Kind.SILENT,
+            now,
             why="No run has succeeded for 2 h.",
             since=now - timedelta(hours=2),
-            opened_at=now,
-            tell_at=now + timedelta(days=1),
+            notify_at=now + timedelta(days=1),
         )
         yield alert
         alert.delete()
@@ -88,8 +86,21 @@ def test_moments_are_shown_in_the_zone_of_the_browser(look, address, alert):
     with look(address, timezone_id="Asia/Tokyo") as window:
         window.locator("#sisy-display summary").click()
         window.get_by_role("button", name="Mine").click()
-        expect(window.locator("#sisy-display summary")).to_have_text("Asia/Tokyo")
+        expect(window.locator("#sisy-display summary")).to_have_text("Settings Asia/Tokyo")
         expect(window.locator("#timeline")).to_contain_text("Asia/Tokyo")
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1440])
+def test_the_menu_of_settings_has_a_sign_and_the_zone_at_all_widths(look, address, width):
+    with look(address) as window:
+        window.set_viewport_size({"width": width, "height": 800})
+        menu = window.locator("#sisy-display summary")
+        expect(menu.locator("svg")).to_be_visible()
+        expect(menu.locator("small")).to_have_text("UTC")
+        assert menu.evaluate("(each) => each.scrollWidth - each.clientWidth") <= 0
+        word = menu.locator(".sisy-word").bounding_box()
+        assert (word["width"] > 30) == (width > 600)
+        assert window.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_the_dark_theme_is_chosen_and_accessible(look, address, alert):

@@ -1,11 +1,13 @@
 """Every page, as a browser shows it."""
 
 import re
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+import sisy
 from sisy.dashboard.pages import PAGES
 from sisy.models import Run, RunState, TaskChange, task_with_callable
 from sisy.records.authorship import changed_by
@@ -13,6 +15,7 @@ from sisy.records.choices import ChangedBy
 from tests.app import jobs
 from tests.browser.conftest import WIDTHS
 
+PACKAGE = Path(sisy.__file__).parent
 HOSTILE = """<img src=x onerror="window.hacked = true"><script>window.hacked = true</script>"""
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
 
@@ -99,3 +102,29 @@ def test_every_action_is_reachable_by_keyboard(look, address):
             window.keyboard.press("Tab")
             reached.add(window.evaluate("document.activeElement.textContent.trim()"))
         assert {"Overview", "±6 h"} <= reached
+
+
+SHEETS = sorted(path.name for path in (PACKAGE / "static" / "sisy").glob("*.css"))
+UNSTYLED = """async (names) => {
+    const selectorsOf = (rules) => [...rules].flatMap(
+        (rule) => [rule.selectorText ?? [], ...selectorsOf(rule.cssRules ?? [])].flat());
+    const loaded = [...document.styleSheets].map((sheet) => sheet.href.split('/').pop());
+    const found = [];
+    for (const name of names.filter((each) => !loaded.includes(each))) {
+        const sheet = new CSSStyleSheet();
+        sheet.replaceSync(await (await fetch(`/static/sisy/${name}`)).text());
+        const selectors = selectorsOf(sheet.cssRules);
+        found.push(...selectors.filter(
+            (one) => document.querySelector(one.replaceAll(/::[a-z-]+/g, ''))));
+    }
+    return found;
+}"""
+
+
+def test_no_page_lacks_a_style_sheet_that_has_rules_for_it(look, address, history):
+    assert "overview.css" in SHEETS
+    with look(address) as window:
+        for path in pages(history):
+            window.goto(f"{address}/sisy/{path}")
+            window.wait_for_selector("[data-sisy-link][data-how]")
+            assert window.evaluate(UNSTYLED, SHEETS) == [], path

@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from sisy.models import Task, task_with_callable
 from tests.app import jobs
+from tests.browser.test_phone import PHONE, TARGETS
 from tests.support.waiting import wait_until
 
 
@@ -27,10 +28,14 @@ def test_tasks_of_a_busy_time_are_spread_except_the_unticked(look, address, pile
         # What an earlier test has looked at is kept for a minute.
         shown = partial(window.goto, f"{address}/sisy/load/")
         wait_until(lambda: shown() and row.count(), "the pile is shown", 70, 70)
+        assert min(window.evaluate(TARGETS, ".sisy-content .sisy-table a")) >= 24
+        window.set_viewport_size(PHONE)
+        assert min(window.evaluate(TARGETS, ".sisy-content .sisy-table a")) >= 44
         row.get_by_role("link", name="Spread…").click()
         expect(window.locator("#spread")).to_be_visible()
         window.get_by_label("pile 0", exact=True).uncheck()
         window.get_by_role("button", name="Spread the selected tasks").click()
+        window.get_by_role("button", name="Spread 19 tasks").click()
         expect(window.get_by_text("Spread 19 tasks.")).to_be_visible()
     schedules = sorted(Task.objects.filter(label__startswith="pile").values_list("schedule"))
     assert schedules == [("17 3 * * *",)] + 19 * [("h 3 * * *",)]

@@ -4,12 +4,16 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from sisy.alerting.missed import judge_missed
+from sisy.alerting.opening import open_alerts
 from sisy.lifecycle.miss import missed_row
 from sisy.models import Missed, Origin, Overlap, Process, Queue, Role, Run, RunState, Task
 from sisy.planning.catch_up import IN_TIME, THEREFORE
+from sisy.records.problems import Kind
 from sisy.reports import alerts as page
 from sisy.reports import queue_names
 from sisy.reports.alerts import Severity, find_alerts
+from sisy.reports.alerts.grouping import grouped
 from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
@@ -17,7 +21,7 @@ from tests.app import jobs
 from tests.commands.calling import said
 from tests.roles.steps import finish
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
-from tests.support.records import scheduled, worker
+from tests.support.records import open_alert, scheduled, worker
 from tests.support.statements import without_steps
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("now")]
@@ -99,6 +103,15 @@ def test_a_task_that_fails_and_recovers_is_a_problem_in_one_place(last):
     assert "flapping" in page
 
 
+def test_the_beginning_of_a_recorded_alert_stays_while_its_task_flaps():
+    task = scheduled(label="flaps")
+    ended(task, [FAILED, WELL] * 30)
+    since = NOON - 8 * HOUR
+    opened = open_alert(task, Kind.FAILING, NOON, since=since, run_id=1)
+    [alert] = find_alerts("default", NOON)
+    assert (alert.record, alert.is_flapping, alert.since) == (opened, True, since)
+
+
 def test_failures_older_than_24_hours_are_not_counted():
     task = scheduled(label="sweep")
     ended(task, [FAILED] * 3, since=NOON - DAY - 3 * SECOND)
@@ -162,7 +175,7 @@ def heartbeat(began, end=None):
     Process.objects.filter(pk=process.pk).update(lease_until=NOON + 30 * SECOND)
     process.refresh_from_db()
     if end is not None:
-        process.leave("It was stopped.", NOON - end)
+        process.leave("It stopped normally.", NOON - end)
 
 
 @pytest.mark.parametrize(
@@ -185,6 +198,26 @@ def test_missed_occurrences_without_a_gap_between_heartbeats_keep_their_reason()
     missed_row(scheduled(label="b"), NOON - 2 * HOUR, NOON - HOUR, 9, reason, NOON).save()
     [alert] = find_alerts("default", NOON)
     assert alert.why.endswith(reason)
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_single_occurrences_that_were_missed_one_by_one_are_backfilled(is_recorded):
+    """Each has a row of its own, such as after some short outages."""
+    task = scheduled(label="backup")
+    moments = [NOON - n * HOUR for n in (3, 2, 1)]
+    rows = [missed_row(task, one, one, 1, "Nothing was up.", NOON) for one in moments]
+    for row in rows:
+        row.save()
+    if is_recorded:
+        open_alerts("default", judge_missed("default", {task.pk: rows[::-1]}, NOON), NOON)
+    [group] = grouped(find_alerts("default", NOON))
+    assert "3 occurrences were missed" in group.why
+    assert "ackfill" in group.fix
+    assert not group.is_retryable
+    page = browser_of("view_task", "backfill_task", "run_task").get("/sisy/?parts=alerts")
+    assert f'href="/sisy/tasks/{task.pk}/backfill/"' in page.content.decode()
+    if is_recorded:
+        assert (group.since, group.until) == (moments[0], moments[-1])
 
 
 def test_missed_occurrences_are_reported_from_the_first_to_the_last():
@@ -257,4 +290,4 @@ def test_the_number_of_statements_does_not_grow(monkeypatch):
         ended(other, [FAILED], origin=Origin.ONCE)
         Run.objects.bulk_create([other.new_run(now=NOON - HOUR)])
     assert statements() == few
-    assert few < 27
+    assert few < 28

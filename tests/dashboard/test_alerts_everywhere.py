@@ -2,7 +2,7 @@
 
 import pytest
 
-from sisy.models import Process, Queue, Role
+from sisy.models import Alert, Process, Queue, Role
 from sisy.reports.alerts import Kind, Severity, Thresholds, find_alerts
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
@@ -70,3 +70,12 @@ def test_a_worker_problem_is_tolerated_while_another_worker_serves():
     assert Kind.WORKER_PROBLEM not in kinds(problem=HOUR)
     assert Kind.WORKER_PROBLEM in kinds(problem=MINUTE)
     assert Kind.WORKER_PROBLEM in kinds()
+
+
+@pytest.mark.parametrize("parts", ["", "&parts=alerts"])
+def test_an_action_on_an_alert_leads_back_to_the_same_view(parts):
+    Alert.objects.create(
+        open_key="x", kind=Kind.FAILING, subject="call:x", why="x", since=NOON, opened_at=NOON
+    )
+    page = browser_of("view_task", "handle_alert").get(f"/sisy/?hours=24&by=queue{parts}")
+    assert 'name="next" value="/sisy/?hours=24&amp;by=queue"' in page.content.decode()

@@ -3,6 +3,7 @@
 import pytest
 
 from sisy.models import Overlap, Process, Queue, Role, RunState
+from sisy.reports import durations
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
 from tests.support.moments import HOUR, MINUTE, NOON
@@ -15,7 +16,7 @@ def preview(task):
     asked = {"start": "2026-05-05T06:00:00", "end": "2026-05-05T09:00:00"}
     browser = browser_of("view_task", "backfill_task")
     shown = text_of(browser.get(f"/sisy/tasks/{task.pk}/backfill/", asked))
-    return shown.partition(" UTC 2026-05-05 08:00:00 ")[2].partition(" Run backfill")[0]
+    return shown.partition(" 2026-05-05 08:00:00 UTC ")[2].partition(" Run backfill")[0]
 
 
 def taking(minutes, **fields):
@@ -54,7 +55,18 @@ def test_runs_that_may_overlap_share_the_slots():
 def test_a_task_that_never_succeeded_takes_an_unknown_time():
     worker()
     task = scheduled("0 * * * *")
-    assert preview(task) == "How long it takes is unknown: no run has succeeded yet."
+    assert preview(task) == "How long it takes is unknown: none of the latest runs succeeded."
+
+
+def test_a_task_that_has_failed_since_takes_as_long_as_when_it_succeeded(monkeypatch):
+    monkeypatch.setattr(durations, "MAX_RUNS_OF_A_TASK", 2)
+    worker()
+    task = taking(5)
+    for ago in (3, 2):
+        begin = NOON - ago * HOUR
+        times = {"started_at": begin, "finished_at": begin}
+        task.new_run(now=begin, state=RunState.FAILED, **times).save()
+    assert preview(task).startswith("A run typically takes 5 min.")
 
 
 def test_a_queue_without_a_worker_is_named_before_the_backfill():

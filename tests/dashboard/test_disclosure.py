@@ -11,6 +11,7 @@ from sisy.reports.disclosure import OPEN_STATES
 from tests.admin.pages import RUNS, rows_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.dashboard.addresses import PARTS, addresses
+from tests.dashboard.pressing import press
 from tests.support.moments import MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
 
@@ -131,7 +132,7 @@ def test_messages_after_a_button_do_not_quote_errors(monkeypatch):
     lone.delete()
     browser = everybody_else()
     for address in with_verbs(task, gone):
-        answer = browser.post(address, {"pk": [task.pk, run.pk, gone.pk]}, follow=True)
+        answer = press(browser, address, {"pk": [task.pk, run.pk, gone.pk]})
         assert SECRET not in answer.content.decode(), address
         assert "no luck today" not in answer.content.decode(), address
     again = browser.post("/sisy/runs/do/retry/", {"pk": gone.pk}, follow=True)

@@ -10,6 +10,7 @@ from sisy.heartbeat import tick
 from sisy.models import Process, Queue, Role, Run, Task
 from tests.admin.pages import history_of, messages_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
+from tests.dashboard.pressing import press
 from tests.roles.steps import LEASE
 from tests.support.moments import HOUR, MINUTE, NOON
 from tests.support.records import scheduled
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtur
 def do(kind, verb, *rows, **fields):
     """Press a button for rows and return what the next page says."""
     data = {"pk": [row.pk for row in rows], **fields}
-    return messages_of(browser_of_superuser().post(f"/sisy/{kind}/do/{verb}/", data, follow=True))
+    return messages_of(press(browser_of_superuser(), f"/sisy/{kind}/do/{verb}/", data))
 
 
 def run_of(label="sweep", state="queued", **columns):
@@ -58,8 +59,8 @@ def test_cancel_asks_a_running_run_to_end_and_says_this_takes_time():
     going = task.runs.last()
     Run.objects.filter(pk=going.pk).update(state="running")
     assert do("tasks", "cancel", task) == [
-        "Cancelled 1 queued run. Requested cancellation of 1 running run. An async function "
-        "is cancelled. A plain function stops at its next current_run().check()."
+        "Cancelled 1 queued run. Requested cancellation of 1 running run. The function is not "
+        "async, so it stops at its next current_run().check()."
     ]
     going.refresh_from_db()
     assert (going.state, going.cancel_reason) == ("running", "Cancelled by Sam.")
@@ -170,7 +171,7 @@ def test_a_queue_that_no_living_worker_serves_says_so():
 def test_tasks_and_queues_are_paused_for_a_while():
     task, end = scheduled(label="tariff", queue="mail"), NOON + 8 * HOUR
     [said] = do("tasks", "pause", task, reason="moving", hours="8")
-    assert said == "Paused 1 task. Sisy resumes it at 2026-05-05 20:00:00."
+    assert said == "Paused 1 task. Sisy resumes it at 2026-05-05 20:00:00 UTC."
     task.refresh_from_db()
     assert (task.state, task.paused_until) == ("paused", end)
     assert history_of(task) == ["Paused until 2026-05-05T20:00:00+00:00: moving"]
@@ -202,3 +203,12 @@ def test_the_history_of_a_queue_names_who_paused_and_resumed_it():
     assert Queue.objects.get().pause_reason == "too hot"
     do("queues", "resume", name="mail")
     assert history_of(Queue.objects.get()) == ["Paused.", "Resumed."]
+
+
+def test_a_message_names_a_moment_in_the_zone_that_the_reader_chose():
+    browser = browser_of_superuser()
+    browser.cookies["sisy_zone"], browser.cookies["sisy_my_zone"] = "mine", "Asia/Tokyo"
+    form = {"pk": scheduled().pk, "hours": "1"}
+    answer = browser.post("/sisy/tasks/do/pause/", form, follow=True)
+    [said] = messages_of(answer)
+    assert said == "Paused 1 task. Sisy resumes it at 2026-05-05 22:00:00 JST."

@@ -24,7 +24,7 @@ def host(monkeypatch):
     monkeypatch.setattr("socket.gethostname", lambda: "web-1")
 
 
-def lived(began, end=None, *, seen_until=None, role=Role.HEARTBEAT, reason="It was stopped."):
+def lived(began, end=None, *, seen_until=None, role=Role.HEARTBEAT, reason="It stopped normally."):
     """Return a process that began and ended so long before noon."""
     process = Process.join(role, using="default", now=NOON - began, lease=LEASE)
     until = NOON + LEASE if end is None else NOON - (seen_until or end) + LEASE
@@ -52,7 +52,7 @@ def test_the_page_lists_what_ended_in_the_last_24_hours_and_why():
     text = shown()
     assert "Ended in the last 24 hours" in text
     assert "unexpected It died (killed by SIGKILL)." in text
-    assert text.index("It died") < text.index("It was stopped.")
+    assert text.index("It died") < text.index("It stopped normally.")
     assert "Long ago." not in text
     assert "No heartbeat" not in text
 

@@ -10,6 +10,7 @@ from sisy.store.run_output import write_while_running
 from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
+from tests.dashboard.pressing import press
 from tests.roles.steps import LEASE, finish
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled
@@ -105,7 +106,7 @@ def test_a_worker_is_asked_to_drain():
     worker, heartbeat = alive(), alive(Role.HEARTBEAT)
     client = browser_of("view_task", "pause_task")
     pks = {"pk": [worker.pk, heartbeat.pk]}
-    page = client.post("/sisy/processes/do/drain/", pks, follow=True)
+    page = press(client, "/sisy/processes/do/drain/", pks)
     assert "Draining 1 worker." in text_of(page)
     assert "◔ draining" in text_of(page)
     worker.refresh_from_db()
@@ -167,7 +168,7 @@ def test_all_workers_of_a_group_are_drained_at_once():
     html = browser_of("view_task", "pause_task").get(PAGE).content.decode()
     assert "Drain 2 workers" in html
     client = browser_of("view_task", "pause_task")
-    client.post("/sisy/processes/do/drain/", {"pk": [each.pk for each in workers]})
+    press(client, "/sisy/processes/do/drain/", {"pk": [each.pk for each in workers]})
     assert "Drain 2 workers" not in client.get(PAGE).content.decode()
 
 

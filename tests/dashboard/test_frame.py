@@ -90,7 +90,18 @@ def test_pages_are_in_the_zone_that_the_reader_chose(browser, run, zone, shown, 
 def test_a_backfill_is_read_in_the_zone_of_the_site(browser, run):
     browser.post(PREFERENCES, {"zone": "task"})
     page = browser.get(f"/sisy/tasks/{run.task_id}/backfill/").content.decode()
-    assert '<summary title="Time zone and theme">UTC</summary>' in page
+    assert menu_of(page) == "Settings UTC"
+
+
+def menu_of(page):
+    """Return the name of the menu with the zone and the theme."""
+    [summary] = re.findall(r'<summary title="Settings: .*?</summary>', page)
+    return " ".join(re.sub(r"<[^>]*>", " ", summary).split())
+
+
+def test_the_menu_says_that_it_has_settings_and_shows_the_zone(browser):
+    browser.post(PREFERENCES, {"zone": "mine", "mine": "Asia/Tokyo"})
+    assert menu_of(browser.get("/sisy/").content.decode()) == "Settings Asia/Tokyo"
 
 
 @pytest.mark.parametrize("name", ["", "Europe", "../../etc/passwd", "x" * 4000, STORABLE])

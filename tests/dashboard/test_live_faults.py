@@ -61,11 +61,11 @@ async def test_foreign_and_malformed_events_neither_end_a_socket_nor_reach_its_p
 async def test_a_socket_forgets_silent_processes(monkeypatch):
     monkeypatch.setattr(live, "MAX_SOURCES", 3)
     consumer = live.LiveConsumer()
-    consumer._heard, consumer._kinds, consumer._has_gap = {}, set(), False
-    consumer._may_tell, consumer._timer = False, None
+    consumer._next_seq, consumer._kinds, consumer._has_gap = {}, set(), False
+    consumer._may_send, consumer._timer = False, None
     for number in range(9):
         await consumer.dispatch(messages.runs_changed(f"process {number}", 0, {1}, 9))
-    assert list(consumer._heard) == ["process 6", "process 7", "process 8"]
+    assert list(consumer._next_seq) == ["process 6", "process 7", "process 8"]
 
 
 class Database:

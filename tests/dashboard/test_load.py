@@ -1,8 +1,10 @@
 """The load ahead: how many runs begin when, against the slots of the workers."""
 
 import random
+import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -164,8 +166,31 @@ class TestPage:
             scheduled("* * * * *", label=f"poll {n}")
         scheduled("0 0 * * *", label="nightly")
         text = text_of(browser_of("view_task").get("/sisy/load/"))
-        assert "Bars begin at 45: at least that many runs start in any 15 minutes." in text
+        assert (
+            "At least 45 runs start in every 15 minutes. The bars show how many more start: "
+            "at most 1. Click a bar to see its tasks." in text
+        )
+        assert "00:00:00: +1, in all 46 starting" in text
         assert "runs that start per hour, in addition to the 180 that start in every hour" in text
+
+    def test_without_a_constant_load_the_bars_show_all_runs(self):
+        scheduled("0 0 * * *", label="nightly")
+        text = text_of(browser_of("view_task").get("/sisy/load/"))
+        assert "Runs that start per 15 minutes: at most 1. Click a bar to see its tasks." in text
+
+    def test_the_first_bar_is_the_current_quarter_of_an_hour(self, at_time):
+        at_time(NOON + 51 * MINUTE)
+        scheduled("* * * * *")
+        html = unquote(browser_of("view_task").get("/sisy/load/").content.decode())
+        assert "peak/?at=2026-05-05T12:30:00" not in html
+        first = re.search(r'peak/\?at=(.*?)&amp;minutes=15"', html)[1]
+        assert first == "2026-05-05T12:45:00+00:00"
+
+    def test_without_a_worker_no_time_is_marked_as_above_the_slots(self):
+        scheduled("* * * * *")
+        text = text_of(browser_of("view_task").get("/sisy/load/"))
+        assert "No worker is running, so no slots are free." in text
+        assert "▲" not in text
 
     def test_an_empty_site_has_none(self):
         text = text_of(browser_of("view_task").get("/sisy/load/"))

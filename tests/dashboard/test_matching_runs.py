@@ -11,7 +11,7 @@ from django.test import AsyncClient
 
 from sisy.dashboard.pages import export, matching
 from sisy.models import Run, RunState
-from sisy.reports import run_filter
+from sisy.reports import run_filter, walk
 from tests.admin.pages import messages_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
@@ -96,6 +96,18 @@ def address_of(verb, **asked):
     return f"/sisy/runs/matching/{verb}/?{urlencode(asked)}"
 
 
+def pressed(verb, *, browser=None, **asked):
+    """Return the answer to a person who reads the page of matching runs and presses its button."""
+    browser, address = browser or browser_of_superuser(), address_of(verb, **asked)
+    return browser.post(address, confirmation(browser.get(address)), follow=True)
+
+
+def confirmation(page):
+    """Return the fields that the button of a page of matching runs sends."""
+    fields = re.findall(r'name="(seen|older)" value="([^"]*)"', page.content.decode())
+    return dict(fields)
+
+
 def test_a_person_sees_how_many_runs_match_before_all_are_retried(task):
     failed = [ended(task), ended(task, state=RunState.LOST)]
     ended(task, state=RunState.SUCCEEDED)
@@ -103,7 +115,7 @@ def test_a_person_sees_how_many_runs_match_before_all_are_retried(task):
     for words in ("Retry 2 runs?", "1 failed", "1 lost", "Each is submitted again"):
         assert words in text_of(page)
     assert Run.objects.filter(state=RunState.QUEUED).count() == 0
-    said = browser_of_superuser().post(address_of("retry", search="import"), follow=True)
+    said = pressed("retry", search="import")
     assert messages_of(said) == ["Submitted 2 retries."]
     retried = Run.objects.filter(state=RunState.QUEUED).values_list("retry_of", flat=True)
     assert set(retried) == {run.pk for run in failed}
@@ -113,12 +125,13 @@ def test_all_matching_runs_are_cancelled(task):
     other = scheduled("0 0 1 1 *", label="other").run_now()
     for _ in range(3):
         task.run_now()
-    said = browser_of_superuser().post(address_of("cancel", search="import"), follow=True)
+    said = pressed("cancel", search="import")
     assert messages_of(said) == ["Cancelled 3 queued runs."]
     assert list(Run.objects.filter(state=RunState.QUEUED)) == [other]
 
 
 def test_the_list_links_to_what_can_be_done_with_all_that_match(task):
+    ended(task)
     link = address_of("retry", state="failed").replace("&", "&amp;")
     page = browser_of_superuser().get("/sisy/runs/?state=failed").content.decode()
     assert f'href="{link}"' in page
@@ -133,9 +146,64 @@ def test_a_press_changes_a_limited_number_and_says_that_more_match(task, monkeyp
         ended(task)
     page = text_of(browser_of_superuser().get(address_of("retry", state="failed")))
     assert "Retry 2 runs?" in page
-    assert "These are the newest 2." in page
-    said = browser_of_superuser().post(address_of("retry", state="failed"), follow=True)
+    assert "These are the newest 2. The others follow on the next page." in page
+    said = pressed("retry", state="failed")
     assert messages_of(said) == ["Submitted 2 retries."]
+
+
+def test_the_next_page_asks_about_those_that_were_not_retried_yet(task, monkeypatch):
+    monkeypatch.setattr(matching, "MAX_CHANGED", 2)
+    runs = [ended(task) for _ in range(3)]
+    browser = browser_of_superuser()
+    following = pressed("retry", browser=browser, state="failed")
+    assert "Retry 1 run?" in text_of(following)
+    address = following.redirect_chain[-1][0]
+    said = browser.post(address, confirmation(following), follow=True)
+    assert messages_of(said)[0].startswith("Submitted 1 retry.")
+    retried = Run.objects.filter(retry_of__isnull=False).values_list("retry_of", flat=True)
+    assert sorted(retried) == [run.pk for run in runs]
+
+
+def test_only_the_runs_that_a_person_has_seen_are_changed(task):
+    for _ in range(2):
+        ended(task)
+    browser, address = browser_of_superuser(), address_of("retry", state="failed")
+    page = browser.get(address)
+    assert "Retry 2 runs?" in text_of(page)
+    ended(task)
+    said = browser.post(address, confirmation(page), follow=True)
+    assert messages_of(said) == ["Submitted 2 retries."]
+
+
+def test_runs_that_no_longer_match_are_not_changed(task):
+    run = task.run_now()
+    browser, address = browser_of_superuser(), address_of("retry", state="failed")
+    said = browser.post(address, {"seen": str(run.pk)}, follow=True)
+    assert messages_of(said) == ["No runs were retried."]
+
+
+@pytest.mark.parametrize(
+    ("filters", "error"),
+    [
+        ({"since": "yesterday"}, "Use a duration before now"),
+        ({"state": "queued", "until": "tomorrow"}, "Use a duration before now"),
+        ({"state": "queued", "quue": "mail"}, "Unknown URL parameter 'quue'"),
+        ({"text": "price"}, "You need the permission sisy.view_run_details"),
+    ],
+)
+def test_nothing_is_changed_or_exported_with_a_wrong_filter(task, filters, error):
+    run = task.run_now()
+    browser = browser_of("view_task", "cancel_run", "run_task")
+    address = address_of("cancel", **filters)
+    page = browser.get(address)
+    assert error in text_of(page)
+    assert "<button>Cancel" not in page.content.decode()
+    assert error in text_of(browser.post(address, {"seen": str(run.pk)}, follow=True))
+    assert Run.objects.get().state == RunState.QUEUED
+    assert error in text_of(browser.get(f"/sisy/runs/?{urlencode(filters)}"))
+    answer = browser.get(f"/sisy/runs/export.csv?{urlencode(filters)}")
+    assert answer.status_code == 400
+    assert error in answer.content.decode()
 
 
 def test_nothing_is_offered_where_no_run_matches(task):
@@ -204,3 +272,31 @@ def test_an_export_is_sent_in_pieces_under_asgi(task, monkeypatch):
     found = async_to_sync(pieces)()
     assert len(found) == 3
     assert len(json.loads("".join(found))) == len(runs)
+
+
+def test_a_relative_end_is_a_moment_that_the_browsers_field_accepts():
+    page = browser_of_superuser().get("/sisy/runs/?until=90m").content.decode()
+    [value] = re.findall(r'name="until"[^>]* value="([^"]*)"', page)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", value)
+
+
+def test_actions_on_all_matches_are_offered_only_if_there_are_some(task):
+    ended(task)
+    browser = browser_of_superuser()
+    assert "all matching runs" in text_of(browser.get("/sisy/runs/?search=import"))
+    assert "all matching runs" not in text_of(browser.get("/sisy/runs/?search=nothing"))
+    assert "all matching runs" not in text_of(browser.get("/sisy/runs/"))
+
+
+def test_a_label_search_that_was_cut_short_leads_to_the_runs_of_tasks(task, monkeypatch):
+    for _ in range(3):
+        ended(task)
+    address = "/sisy/runs/?search=imp&amp;state=failed"
+    browser = browser_of_superuser()
+    link = f'<a href="?state=failed&amp;task={task.pk}">import</a>'
+    page = browser.get(address.replace("&amp;", "&"))
+    assert "All runs of a task:" not in text_of(page)
+    monkeypatch.setattr(walk, "MAX_LOOKED_AT", 2)
+    page = browser.get(address.replace("&amp;", "&"))
+    assert "All runs of a task: import" in text_of(page)
+    assert link in page.content.decode()

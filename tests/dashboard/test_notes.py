@@ -3,12 +3,14 @@
 import pytest
 from django.urls import reverse
 
-from sisy.dashboard.notes import first_line, rendered
+from sisy.dashboard.notes import rendered
 from sisy.models import Task, TaskChange
+from sisy.reports.notes import first_line
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.commands.calling import said
-from tests.support.records import scheduled
+from tests.support.moments import NOON
+from tests.support.records import open_alert, scheduled
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -33,6 +35,16 @@ def test_the_list_shows_the_first_line_of_a_note():
     scheduled(label="report", note=NOTE)
     page = browser_of("view_task").get("/sisy/tasks/").content.decode()
     assert 'title="Call Ann first."' in page
+
+
+def test_an_alert_about_a_task_shows_the_first_line_of_its_note():
+    task = scheduled(label="report", note=NOTE)
+    open_alert(task, "failing", NOON, why="The latest run failed.")
+    note = "Note: Call Ann first. Read all"
+    assert note in text_of(browser_of("view_task").get("/sisy/"))
+    assert note not in text_of(browser_of("view_task").get(f"/sisy/tasks/{task.pk}/"))
+    Task.objects.update(note="")
+    assert "Note:" not in text_of(browser_of("view_task").get("/sisy/"))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from django.utils import translation
 from sisy.models import Process, Role, Run, RunState, Task
 from tests.admin.people import browser_of_superuser
 from tests.dashboard.addresses import PARTS, addresses
+from tests.dashboard.pressing import press
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled
 
@@ -106,7 +107,7 @@ def test_the_keys_on_a_page_are_those_with_which_its_buttons_work(language):
     assert key == str(run.pk)
     page = browser.get("/sisy/fleet/").content.decode()
     key = re.search(r'name="pk" value="(.*?)"', page)[1]
-    browser.post("/sisy/processes/do/drain/", {"pk": key})
+    press(browser, "/sisy/processes/do/drain/", {"pk": key})
     assert Process.objects.get().drain_requested_at is not None
     page = browser.get(f"/sisy/tasks/{task.pk}/").content.decode()
     older = re.search(r'href="(\?before=.*?)"', page)

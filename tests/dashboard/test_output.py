@@ -5,18 +5,20 @@ import re
 import pytest
 from django.test import override_settings
 
+from sisy.lifecycle.release import release_running
 from sisy.messaging import dashboard_events, messages
 from sisy.messaging.dashboard_events import Announcer
 from sisy.models import Run, RunState
-from sisy.reports.output import ShownProgress, output_of, progress_of, readable, size
+from sisy.reports.output import ShownProgress, output_of, outputs_of, progress_of, readable, size
 from sisy.runtime.journal import Report
 from sisy.runtime.progress import Progress
 from sisy.store.run_output import write_while_running
+from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.roles.steps import finish, held_run
 from tests.support.moments import DAY, NOON
-from tests.support.records import worker
+from tests.support.records import stored, worker
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -110,6 +112,19 @@ def test_lists_show_the_bars_of_running_runs(run, address):
     assert "<progress" not in page.content.decode()
 
 
+def test_the_output_of_a_released_run_begins_again_with_its_next_worker(run):
+    printed(run, "cut off\n", 3, 4, "nearly")
+    release_running("default", [run], "Its worker stopped", NOON)
+    assert output_of(stored(run)).head == "cut off\n"
+    [again] = claim(worker(NOON + DAY), ["default"], 1, NOON + DAY)
+    assert again.attempt == run.attempt
+    assert (output_of(again), outputs_of(again)) == (None, [])
+    assert progress_of("default", [again]) == {}
+    printed(again, "anew\n", 1, 4, "a quarter")
+    assert output_of(again).head == "anew\n"
+    assert progress_of("default", [again])[run.pk].percent == 25
+
+
 def test_a_list_without_running_runs_asks_nothing_about_progress(django_assert_num_queries):
     with django_assert_num_queries(0):
         assert progress_of("default", [Run(pk=1, state=RunState.SUCCEEDED)]) == {}
@@ -191,9 +206,9 @@ def test_sizes_in_words():
 def events(monkeypatch):
     """Return the events that are told, as soon as they are."""
     told = []
-    monkeypatch.setattr(dashboard_events.carriers, "is_heard", lambda: True)
+    monkeypatch.setattr(dashboard_events.carriers, "can_publish", lambda: True)
     monkeypatch.setattr(
-        dashboard_events.carriers, "tell", lambda group, event, after: told.append(event())
+        dashboard_events.carriers, "publish", lambda group, event, after: told.append(event())
     )
     return told
 
@@ -208,7 +223,7 @@ def test_output_is_an_event_of_its_own_kind(events):
 def test_an_event_about_both_is_one_about_runs(events, monkeypatch):
     later = []
     monkeypatch.setattr(
-        dashboard_events.carriers, "tell", lambda group, event, after: later.append(event)
+        dashboard_events.carriers, "publish", lambda group, event, after: later.append(event)
     )
     announcer = Announcer()
     announcer.add(3, kind=messages.OUTPUT)

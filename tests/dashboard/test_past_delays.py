@@ -7,8 +7,9 @@ from django.test.utils import CaptureQueriesContext
 from sisy.models import Alert, Run, RunState, Task, task_with_callable
 from sisy.records.problems import Kind
 from sisy.reports.alerts import find_alerts
-from sisy.reports.alerts.grouping import grouped, in_words
+from sisy.reports.alerts.grouping import grouped
 from sisy.reports.alerts.recovered import MAX_CLOSED_READ, past_delays, recovered_alerts
+from sisy.reports.alerts.verdict import in_words
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
 from tests.app import jobs
@@ -19,7 +20,8 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtur
 
 MIDNIGHT = NOON - 12 * HOUR
 FULL = "all 4 worker slots for the queue 'default' are in use"
-AGAIN = "tasks of this queue are due again at 2026-05-06 00:00:00 UTC."
+MORNING = "2026-05-06 00:00:00 UTC"
+AGAIN = "tasks of this queue are due together again."
 
 
 def tasks_of(number, schedule="0 0 * * *", **fields):
@@ -71,10 +73,10 @@ def test_a_pile_is_one_row_that_says_how_long_runs_waited_and_when_it_is_back():
     delayed(tasks_of(30))
     [alert] = shown()
     assert alert.why == (
-        f"30 runs due at 2026-05-05 00:00:00 UTC waited up to 6 min 29 s to start. The alert "
-        f"said: {FULL}."
+        "30 of the runs due at 2026-05-05 00:00:00 UTC waited up to 6 min 29 s to start. The "
+        f"alert said at that time: {FULL}."
     )
-    assert alert.fix.startswith(f"30 {AGAIN} To avoid another delay, spread")
+    assert alert.fix.startswith(f"At {MORNING}, 30 {AGAIN} To avoid another delay, spread")
     assert alert.again_at == MIDNIGHT + DAY
 
 
@@ -82,8 +84,8 @@ def test_all_tasks_that_are_due_again_count_though_some_were_not_late():
     tasks = tasks_of(30)
     delayed(tasks[:20])
     [alert] = shown()
-    assert alert.why.startswith("20 runs due at ")
-    assert alert.fix.startswith(f"30 {AGAIN}")
+    assert alert.why.startswith("20 of the runs due at ")
+    assert alert.fix.startswith(f"At {MORNING}, 30 {AGAIN}")
 
 
 def test_a_past_delay_is_not_a_problem_and_links_to_its_tasks():
@@ -95,7 +97,7 @@ def test_a_past_delay_is_not_a_problem_and_links_to_its_tasks():
     response = browser_of("view_task", "view_run").get("/sisy/?parts=alerts")
     page = text_of(response)
     assert "recovered" in page
-    assert "3 runs due at 2026-05-05 00:00:00 UTC" in page
+    assert "3 of the runs due at 2026-05-05 00:00:00 UTC" in page
     link = "/sisy/load/peak/?at=2026-05-06T00%3A00%3A00%2B00%3A00"
     assert link in response.content.decode()
 
@@ -106,7 +108,7 @@ def test_commands_say_what_was_delayed():
     listed = said("sisy_alerts list")
     assert "No open alerts." in listed
     assert "3 alerts were closed in the last 24 hours." in listed
-    assert "3 runs due at 2026-05-05 00:00:00 UTC waited" in listed
+    assert "3 of the runs due at 2026-05-05 00:00:00 UTC waited" in listed
     assert told("sisy_alerts list") == []
     assert "closed in the last 24 hours" not in said("sisy_alerts list --all")
 
@@ -115,9 +117,9 @@ def test_a_delay_that_is_over_is_marked_in_json_and_has_no_since():
     delayed(tasks_of(3))
     found = told("sisy_status")["alerts"]
     assert [row["is_over"] for row in found] == [False, False, True]
-    assert found[-1]["fix"].startswith(f"3 {AGAIN}")
+    assert found[-1]["fix"].startswith(f"At {MORNING}, 3 {AGAIN}")
     rows = told("sisy_top")["alerts"]
-    assert rows[-1]["problem"].startswith("3 runs due at 2026-05-05 00:00:00 UTC waited")
+    assert rows[-1]["problem"].startswith("3 of the runs due at 2026-05-05 00:00:00 UTC waited")
     assert rows[-1]["since"] == ""
 
 
@@ -162,7 +164,7 @@ def test_a_delayed_queue_without_late_tasks_is_shown_too():
     [alert] = shown()
     assert alert.why == (
         "The queue 'default' was delayed for 7 min. Its oldest run was due at 2026-05-05 00:00:00 "
-        f"UTC. The alert said: {FULL}."
+        f"UTC. The alert said at that time: {FULL}."
     )
     assert alert.again_at == MIDNIGHT + DAY
 

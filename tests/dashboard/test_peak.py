@@ -7,12 +7,13 @@ from django.contrib.admin.models import LogEntry
 from django.core.cache import cache
 
 from sisy.dashboard.pages import peak
-from sisy.models import Task, TaskChange
+from sisy.models import RunState, Task, TaskChange
 from sisy.reports import spreading
 from sisy.reports.load import due_groups
 from sisy.reports.spreading import HASHED, compare, due_tasks, hashed, spread_copy
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
+from tests.dashboard.pressing import press
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, stored
 
@@ -75,6 +76,15 @@ def test_the_tasks_that_are_due_in_a_time_span_are_listed(pile):
     assert [one.task.pk for one in due()] == [task.pk for task in sorted(pile, key=str)]
     assert due(MIDNIGHT + SECOND, MIDNIGHT + HOUR) == []
     assert [one.task.label for one in due(MIDNIGHT, MIDNIGHT + DAY)][-1] == "other"
+
+
+def test_each_task_has_its_own_typical_duration(pile):
+    for task, minutes in zip(pile, (2, 4), strict=False):
+        began = NOON - DAY
+        times = {"started_at": began, "finished_at": began + minutes * MINUTE}
+        task.new_run(now=began, state=RunState.SUCCEEDED, **times).save()
+    takes = {one.task.label: one.takes for one in due()}
+    assert [takes[f"invoice {n}"] for n in range(3)] == [2 * MINUTE, 4 * MINUTE, None]
 
 
 def test_paused_tasks_and_tasks_outside_their_dates_are_left_out(pile):
@@ -140,7 +150,7 @@ def test_the_load_page_leads_to_it(pile):
 def test_selected_tasks_are_spread_and_the_change_is_logged(pile):
     client = browser_of_superuser()
     chosen = [pile[0].pk, pile[1].pk]
-    page = client.post(AT, {"pk": chosen}, follow=True)
+    page = press(client, AT, {"pk": chosen})
     assert "Spread 2 tasks. The change applies from now on." in text_of(page)
     assert [stored(task).schedule for task in pile[:3]] == ["h 0 * * *"] * 2 + ["0 0 * * *"]
     notes = [str(entry) for entry in LogEntry.objects.filter(object_id=str(pile[0].pk))]
@@ -149,6 +159,47 @@ def test_selected_tasks_are_spread_and_the_change_is_logged(pile):
     assert TaskChange.objects.filter(task_id__in=chosen).count() == 2
     assert "Now at most 28 in 5 min" in text_of(page)
     assert "invoice 0" not in text_of(page)
+
+
+def test_spreading_several_tasks_asks_and_names_them(pile):
+    text = text_of(browser_of_superuser().post(AT, {"pk": [pile[0].pk, pile[1].pk]}))
+    assert "Spread 2 tasks?" in text
+    assert "invoice 0 invoice 1 Each gets its own minute (h), from now on." in text
+    assert "Unknown URL parameter" not in text
+    assert stored(pile[0]).schedule == "0 0 * * *"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "ways"),
+    [
+        ("0 0 * * *", ["15", "60"]),
+        ("0 */2 * * *", ["15", "60"]),
+        ("30 * * * *", ["15"]),
+        ("*/30 * * * *", ["15"]),
+        ("*/20 * * * *", []),
+        ("* * * * *", []),
+        ("* * * * * */2", []),
+        ("0,10 0 * * *", []),
+    ],
+)
+def test_a_spread_is_at_most_half_of_the_time_between_occurrences(schedule, ways):
+    task = scheduled(schedule)
+    assert [way for way in ("15", "60") if spread_copy(task, way)] == ways
+
+
+def test_spread_tasks_show_when_they_start_and_the_load_now(pile):
+    Task.objects.filter(label__startswith="invoice").update(spread=HOUR)
+    page = browser_of_superuser().get(f"{AT}&way=60")
+    text = text_of(page)
+    assert "Nothing to change: each of these tasks is spread already" in text
+    assert "After the change" not in text
+    assert "at most 0 in" not in text
+    [one] = [each for each in due(way="60") if each.task.pk == pile[0].pk]
+    assert MIDNIGHT < one.starts < MIDNIGHT + HOUR
+    assert f"starts 2026-05-06 {one.starts:%H:%M:%S}" in text
+    load = compare(due(way="60"), MIDNIGHT)
+    assert sum(cell.starts for cell in load.before) == 30
+    assert all(cell.starts == int(cell.starts) for cell in load.before)
 
 
 def test_a_spread_is_saved_and_the_schedule_stays(pile):

@@ -7,8 +7,9 @@ import pytest
 from sisy.models import Alert, Process, Queue, Role, Run, RunState, TroubledRun
 from sisy.records.problems import Kind
 from sisy.reports.alerts import find_alerts
-from sisy.reports.alerts.grouping import grouped, in_words
+from sisy.reports.alerts.grouping import grouped
 from sisy.reports.alerts.recorded import MAX_LATE_SHOWN
+from sisy.reports.alerts.verdict import in_words
 from tests.admin.pages import history_of, messages_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.commands.calling import told
@@ -26,12 +27,12 @@ def opened(kind=Kind.FAILING, subject="task:5", **columns):
         "why": "The latest run failed: KeyError.",
         "cause": "KeyError",
         "task_id": 5,
+        "since": NOON - MINUTE,
     }
     return Alert.objects.create(
         kind=kind,
         subject=subject,
         open_key=f"{kind}:{subject}",
-        since=NOON - MINUTE,
         opened_at=NOON,
         **{**known, **columns},
     )
@@ -92,7 +93,7 @@ def test_an_alert_names_the_newest_run_and_its_error_if_one_may_see_it():
 
 def test_what_is_not_a_problem_is_listed_below_the_problems():
     up()
-    paused = "Not a problem right now"
+    paused = "No action needed"
     Queue.objects.pause("default", "Maintenance.")
     assert paused not in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
     failed_run(label="import")
@@ -253,7 +254,7 @@ def rows_in(page):
 
 
 @pytest.mark.parametrize("verb", ["acknowledge", "mute"])
-def test_a_handled_alert_keeps_its_place_and_the_page_returns_to_it(verb):
+def test_a_handled_alert_follows_those_that_are_left(verb):
     up()
     for number in range(3):
         why = f"{'abc'[number]} failed."
@@ -261,14 +262,28 @@ def test_a_handled_alert_keeps_its_place_and_the_page_returns_to_it(verb):
     browser = browser_of_superuser()
     before = rows_in(browser.get("/sisy/?parts=alerts").content.decode())
     first = Alert.objects.latest("pk")
-    address = f"/sisy/#{before[0][0]}"
+    browser.post(f"/sisy/alerts/do/{verb}/", {"pk": first.pk})
     page = browser.get("/sisy/?parts=alerts").content.decode()
-    assert page.count(f'name="next" value="{address}"') >= 3
-    answer = browser.post(f"/sisy/alerts/do/{verb}/", {"pk": first.pk, "next": address})
-    assert answer["Location"] == address
-    after = rows_in(browser.get("/sisy/?parts=alerts").content.decode())
-    assert [key for key, _ in after] == [key for key, _ in before]
-    assert [looks for _, looks in after] == ["bad handled", "bad", "bad"]
+    after = rows_in(page)
+    assert [key for key, _ in after] == [key for key, _ in [*before[1:], before[0]]]
+    assert [looks for _, looks in after] == ["bad", "bad", "bad handled"]
+    assert page.index(after[1][0]) < page.index("Acknowledged or muted") < page.index(after[2][0])
+    # Undoing it moves the row to the top, and the page follows.
+    assert f'name="next" value="/sisy/#{before[0][0]}"' in page
+
+
+def test_the_start_of_the_problems_stays_when_people_handle_them():
+    up()
+    first = opened(since=NOON - 2 * HOUR, why="a failed.", cause="")
+    opened(subject="task:6", task_id=6, since=NOON - HOUR, why="b failed.", cause="")
+    browser = browser_of_superuser()
+    assert "2 problems the first since 10:00:00" in text_of(browser.get("/sisy/?parts=alerts"))
+    do("acknowledge", first, browser=browser)
+    shown = text_of(browser.get("/sisy/?parts=alerts"))
+    assert "2 problems, 1 left (1 acknowledged) the first since 10:00:00" in shown
+    do("mute", Alert.objects.latest("pk"), browser=browser)
+    shown = text_of(browser.get("/sisy/?parts=alerts"))
+    assert "2 problems, none left (1 acknowledged, 1 muted) the first since 10:00:00" in shown
 
 
 @pytest.mark.parametrize("page", ["tasks", "runs"])
@@ -279,7 +294,7 @@ def test_the_pages_of_a_task_and_of_a_run_show_their_alert_with_its_actions(page
     address = f"/sisy/{page}/{run.task_id if page == 'tasks' else run.pk}/"
     browser = browser_of_superuser()
     shown = text_of(browser.get(f"{address}?parts=alerts"))
-    assert "Open alerts ! failing import The latest run failed: KeyError." in shown
+    assert "Open alerts ✕ failing import The latest run failed: KeyError." in shown
     assert "other" not in shown
     alert = Alert.objects.get(task_id=run.task_id)
     answer = browser.post("/sisy/alerts/do/acknowledge/", {"pk": alert.pk, "next": address})
@@ -287,3 +302,37 @@ def test_the_pages_of_a_task_and_of_a_run_show_their_alert_with_its_actions(page
     assert "acknowledged by" in text_of(browser.get(f"{address}?parts=alerts"))
     Alert.objects.filter(pk=alert.pk).close("Ann", NOON)
     assert "Open alerts" not in text_of(browser.get(f"{address}?parts=alerts"))
+
+
+def test_a_run_that_takes_too_long_can_be_cancelled_from_its_alert():
+    run = scheduled(label="import").new_run(now=NOON, state=RunState.RUNNING)
+    run.save()
+    fix = f"If it hangs, cancel it with 'manage.py sisy_runs cancel {run.pk}'."
+    opened(Kind.SLOW, task_id=run.task_id, run_id=run.pk, fix=fix)
+    shown = browser_of_superuser().get("/sisy/?parts=alerts")
+    assert "Cancel…" in text_of(shown)
+    assert "sisy_runs" not in text_of(shown)
+    assert f'name="pk" value="{run.pk}"' in shown.content.decode()
+    shown = browser_of("view_task").get("/sisy/?parts=alerts")
+    assert "Cancel…" not in text_of(shown)
+    assert fix in text_of(shown)
+
+
+def test_an_alert_with_a_retry_button_names_no_command():
+    run = failed_run(label="import")
+    fix = f"Fix the cause, and then retry with 'manage.py sisy_runs retry {run.pk}'."
+    opened(task_id=run.task_id, run_id=run.pk, fix=fix)
+    text = text_of(browser_of_superuser().get("/sisy/?parts=alerts"))
+    assert "Open the run to read its error. Retry it when the cause is fixed." in text
+    assert "sisy_runs" not in text
+    assert fix in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+
+
+def test_several_failing_tasks_lead_to_their_failed_runs():
+    for label in ("import", "export"):
+        run = failed_run(label=label)
+        opened(subject=f"task:{run.task_id}", task_id=run.task_id, run_id=run.pk, label=label)
+    html = browser_of_superuser().get("/sisy/?parts=alerts").content.decode()
+    assert '/sisy/runs/?state=unsuccessful&amp;since=24h">Open failed runs</a>' in html
+    for run in Run.objects.all():
+        assert f'<a href="/sisy/runs/{run.pk}/">Open run #{run.pk}</a>' in html

@@ -93,9 +93,10 @@ def test_an_invalid_schedule_is_explained_and_not_saved(task, wanted, error):
 
 
 def test_saving_changes_the_schedule_and_logs_who_changed_it(task):
-    assert save(task, schedule="0 12 * * *", timezone="Asia/Tokyo") == [
-        "Saved. The new schedule applies from now on."
-    ]
+    [said] = save(task, schedule="0 12 * * *", timezone="Asia/Tokyo")
+    assert said.startswith("Saved. The new schedule applies from now on. <a href=")
+    assert f"/sisy/tasks/{task.pk}/changes/" in said
+    assert "Revert…" in said
     task.refresh_from_db()
     assert (task.schedule, task.timezone) == ("0 12 * * *", "Asia/Tokyo")
     assert task.next_run == at(3, day=6)
@@ -127,3 +128,11 @@ def test_a_broken_schedule_is_corrected_on_its_page(task):
     save(task, schedule="0 9 * * *", timezone="UTC")
     task.refresh_from_db()
     assert (task.state, task.next_run) == (TaskState.ACTIVE, at(9, day=6))
+
+
+def test_what_was_typed_is_kept_if_it_is_rejected(task):
+    form = {"schedule": "0 25 * * *", "timezone": "Europe/Berlin"}
+    answer = browser_of_superuser().post(address_of(task), form, follow=True)
+    page = answer.content.decode()
+    assert 'value="0 25 * * *"' in page
+    assert 'value="Europe/Berlin"' in page

@@ -7,13 +7,15 @@ import pytest
 
 from sisy.dashboard.charts import waterfall as chart
 from sisy.dashboard.charts.waterfall import waterfall
-from sisy.models import Attempt, RunState
+from sisy.heartbeat import tick
+from sisy.lifecycle.release import release_running
+from sisy.models import Attempt, Run, RunState
 from sisy.reports.phases import PhaseKind, attempts_of
 from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
 from tests.roles.steps import finish, held_run
-from tests.support.moments import MINUTE, NOON, SECOND
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -89,6 +91,18 @@ def test_a_queued_run_and_a_running_one_last_until_now():
     assert phases_of(running) == [(1, "running", [(QUEUED, 0, 7), (RUNNING, 7, 600)])]
 
 
+def test_a_run_released_by_a_stopping_worker_was_running_until_then():
+    run = held_run(worker())
+    release_running("default", [run], "Its worker stopped", at(300))
+    run.refresh_from_db()
+    assert phases_of(run) == [
+        (1, "queued", [(RUNNING, 0, 300), (DELAYED, 300, 305), (QUEUED, 305, 600)])
+    ]
+    assert run.lateness is None
+    assert "since 12:00:00" not in text_of(page_of(run, "head"))
+    assert "Delay" not in text_of(page_of(run, "head"))
+
+
 def test_a_run_cancelled_while_queued_was_never_executed():
     run = run_of(RunState.CANCELLED, attempt=0, finished_at=at(30))
     assert phases_of(run) == [(0, "cancelled", [(QUEUED, 0, 30)])]
@@ -152,6 +166,18 @@ def test_a_queued_run_links_to_the_run_that_must_finish_first():
     assert f"Blocked by #{going.pk}" in text_of(page_of(queued, "related"))
     finish(going, NOON)
     assert "Blocked by" not in text_of(page_of(queued, "related"))
+
+
+def test_the_delay_of_a_run_that_is_caught_up_counts_from_its_due_time():
+    scheduled("*/10 * * * *")
+    tick("default", at(600))
+    tick("default", at(900) + HOUR)
+    early, late = Run.objects.exclude(state=RunState.MISSED).order_by("pk")
+    assert late.due_at == late.ready_at == at(600) + HOUR
+    for run, is_caught_up in ((early, False), (late, True)):
+        assert ("Origin schedule caught up" in text_of(page_of(run, "head"))) is is_caught_up
+    [gap] = Run.objects.filter(state=RunState.MISSED)
+    assert "caught up" not in text_of(page_of(gap, "head"))
 
 
 def test_the_error_comes_first_and_then_the_facts():

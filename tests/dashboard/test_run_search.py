@@ -200,3 +200,10 @@ def test_the_page_and_the_walk_never_load_long_columns():
     [run] = find("default", RunSearch(), most=1).runs
     assert {"payload", "result", "error"} <= run.get_deferred_fields()
     assert Run.objects.count() == 1
+
+
+@pytest.mark.parametrize("pid", ["x", "", "-1", "9" * 12])
+def test_a_worker_that_cannot_exist_is_not_the_host_that_its_name_ends_with(pid):
+    process = worker()
+    assert processes_named("default", f"{pid}@{process.host}") == ()
+    assert processes_named("default", process.host) == (process.pk,)

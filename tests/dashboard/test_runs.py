@@ -13,6 +13,7 @@ from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.app import jobs
+from tests.dashboard.pressing import press
 from tests.roles.steps import finish
 from tests.support.moments import MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
@@ -111,7 +112,7 @@ def test_a_run_is_retried_and_cancelled():
     page = client.post("/sisy/runs/do/retry/", {"pk": run.pk, "next": here}, follow=True)
     assert "Submitted 1 retry." in text_of(page)
     again = Run.objects.get(retry_of=run)
-    page = client.post("/sisy/runs/do/cancel/", {"pk": again.pk, "next": here}, follow=True)
+    page = press(client, "/sisy/runs/do/cancel/", {"pk": again.pk, "next": here})
     assert "Cancelled 1 queued run." in text_of(page)
 
 
@@ -164,7 +165,9 @@ def test_searches_without_an_index_cover_the_newest_runs(monkeypatch):
     runs = [scheduled(label="a").run_now(), *(scheduled(label="b").run_now() for _ in range(2))]
     assert listed(search="a") == []
     page = browser_of("view_task").get("/sisy/runs/?search=a")
-    assert "Searched 2 runs, back to 2026-05-05 12:00:00. Search further back" in text_of(page)
+    assert (
+        "Searched 2 runs, back to 2026-05-05 12:00:00. All runs of a task: a Search further back"
+    ) in text_of(page)
     assert listed(search="a", before=runs[1].pk) == [runs[0].pk]
     assert listed() == [run.pk for run in reversed(runs[1:])]
 

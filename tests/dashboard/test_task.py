@@ -10,6 +10,7 @@ from sisy.models import Overlap, Run, RunState, Task
 from sisy.models.declared import in_json
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
+from tests.dashboard.pressing import press
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled
 
@@ -210,7 +211,7 @@ def test_changes_to_a_declared_task_are_listed_and_can_be_reset():
     assert "timeout: 1 min instead of —" in text
     assert "Reset to code" in text
     client = browser_of_superuser()
-    client.post("/sisy/tasks/do/back_to_code/", {"pk": task.pk})
+    press(client, "/sisy/tasks/do/back_to_code/", {"pk": task.pk})
     task = Task.objects.get(pk=task.pk)
     assert (task.schedule, task.timeout, task.overrides()) == ("0 9 * * *", None, [])
     text = text_of(page_of(task))
@@ -279,3 +280,11 @@ def test_a_change_of_the_clocks_among_the_next_runs_is_noted_there_only(at_time)
     text = text_of(page_of(scheduled("30 2 * * *", timezone="Europe/Berlin"), parts="coming"))
     assert "The clocks change at" not in text
     assert text.count("occurs twice") == 1
+
+
+def test_a_paused_task_shows_the_end_of_its_pause_and_what_follows():
+    task = scheduled("30 * * * *")
+    task.pause("maintenance", NOON + HOUR)
+    text = text_of(page_of(task, parts="head"))
+    assert "paused until 13:00:00" in text
+    assert "Next run 13:30:00 after the pause" in text

@@ -3,7 +3,7 @@
 import pytest
 
 from sisy.models import Process, Role, RunState, Task, TaskChange
-from sisy.reports import task_errors
+from sisy.reports import task_errors, task_events
 from sisy.reports.task_errors import errors_of
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of_superuser
@@ -85,7 +85,7 @@ def test_an_error_is_new_since_the_settings_were_changed(task):
     changed(task, 10 * HOUR)
     failed(task, 9 * HOUR, "OSError: full")
     failed(task, 9 * HOUR, "KeyError: 'anvil'")
-    new = "New since the settings were changed on 2026-05-05 02:00:00"
+    new = "New since the settings were changed on 2026-05-05 02:00:00 (queue)"
     assert {group.words: group.new_since for group in groups(task)} == {
         "OSError: full": "",
         "KeyError: 'anvil'": new,
@@ -98,8 +98,28 @@ def test_a_deploy_that_changed_the_declaration_is_named(task):
     TaskChange.objects.update(kind="declaration")
     failed(task, 9 * HOUR, "KeyError: 'anvil'", function="<genexpr>")
     [group] = groups(task)
-    assert group.new_since == "New since a deploy changed the settings on 2026-05-05 02:00:00"
+    assert (
+        group.new_since == "New since a deploy changed the settings on 2026-05-05 02:00:00 (queue)"
+    )
     assert group.function == "run"
+
+
+def test_an_edit_by_a_person_does_not_hide_the_deploy_before_an_error(task):
+    changed(task, 10 * HOUR)
+    TaskChange.objects.update(kind="declaration")
+    failed(task, 9 * HOUR, "KeyError: 'anvil'")
+    changed(task, 3 * HOUR)
+    changed(task, 2 * HOUR)
+    [group] = groups(task)
+    assert (
+        group.new_since == "New since a deploy changed the settings on 2026-05-05 02:00:00 (queue)"
+    )
+    failed(task, HOUR, "OSError: full")
+    since = {group.words: group.new_since for group in groups(task)}
+    assert (
+        since["OSError: full"]
+        == "New since the settings were changed on 2026-05-05 10:00:00 (queue)"
+    )
 
 
 def test_a_new_error_comes_first(task):
@@ -173,3 +193,13 @@ def test_nothing_is_new_if_the_ledger_does_not_reach_back(task, monkeypatch):
     failed(task, 8 * HOUR, "KeyError: 'anvil'")
     monkeypatch.setattr(task_errors, "MAX_RUNS_READ", 2)  # older failures may have been the same
     assert [group.new_since for group in groups(task)] == [""]
+
+
+def test_workers_that_are_older_than_many_other_processes_are_known(task, monkeypatch):
+    monkeypatch.setattr(task_events, "MAX_PROCESSES_READ", 1)
+    worker(2 * HOUR, lease=3 * HOUR)
+    Process.objects.update(version="v2")
+    Process.join(Role.ENGINE, using="default", now=NOON, lease=HOUR)
+    failed(task, HOUR, "KeyError: 1")
+    [group] = errors_of("default", task, NOON).groups
+    assert group.new_since == "New since version v2 started on 2026-05-05 10:00:00"

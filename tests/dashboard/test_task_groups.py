@@ -92,7 +92,7 @@ def test_a_heading_counts_the_tasks_and_the_problems_of_its_group():
     text = text_of(answer)
     assert "payments 2 tasks ! 2 problems" in text
     assert "slow 1 task all Task" in text
-    assert "! failing" in text
+    assert "✕ failing" in text
     [address] = re.findall(r'href="(\?[^"]*state=attention[^"]*)"', answer.content.decode())
     found = browser_of("view_task").get(PAGE + address.replace("&amp;", "&"))
     assert groups_in(found) == {"payments": ["billing/refund", "billing: charge cards"]}
@@ -161,3 +161,11 @@ def test_the_queries_do_not_grow_with_the_groups(
 def test_an_invalid_position_in_groups_is_ignored_or_harmless(after):
     scheduled(label="here")
     assert page_of(group="queue", sort="next_run", after=after).status_code == 200
+
+
+def test_the_tasks_without_a_group_have_no_link_that_shows_those_of_all_groups():
+    alerted(scheduled(label="lonely"))
+    alerted(scheduled(label="billing: invoices"))
+    page = page_of(group="prefix").content.decode()
+    links = re.findall(r'<a href="([^"]*state=attention[^"]*)"', page)
+    assert links == ["?state=attention&amp;sort=label&amp;group=prefix&amp;only=billing"]

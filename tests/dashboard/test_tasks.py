@@ -5,12 +5,14 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sisy.models import RunState, Task, TaskState
+from sisy.models import Run, RunState, Task, TaskState
+from sisy.records.problems import Kind
 from sisy.reports import tasks as tasks_report
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
+from tests.dashboard.pressing import press
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
-from tests.support.records import scheduled
+from tests.support.records import open_alert, scheduled
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -115,6 +117,29 @@ def test_the_latest_runs_are_squares_that_lead_to_the_runs():
     assert "75 % 3/4 2 min p95 3 min" in text_of(page)
 
 
+def test_the_latest_run_is_the_one_of_the_latest_occurrence():
+    task = scheduled("0 0 1 1 *")
+    ended(task, RunState.FAILED, ago=2 * HOUR)
+    ended(task, ago=HOUR)
+    early = Run.objects.get(due_at=NOON - 2 * HOUR)
+    columns = {"retry_of": early, "occurrence_at": early.due_at, "state": RunState.FAILED}
+    task.new_run(now=NOON, **columns).save()
+    assert "succeeded 11:00:00" in text_of(browser_of("view_task").get(PAGE))
+
+
+def test_a_task_that_flaps_is_flapping_as_on_the_overview():
+    task, other = scheduled("0 0 1 1 *", label="a"), scheduled("0 0 1 1 *", label="b")
+    for ago in range(20, 0, -1):
+        state = RunState.FAILED if ago % 4 == 0 else RunState.SUCCEEDED
+        ended(task, state, ago=ago * MINUTE)
+    ended(other, RunState.FAILED)
+    for one in (task, other):
+        open_alert(one, Kind.FAILING, NOON)
+    text = text_of(browser_of("view_task").get(PAGE))
+    assert "a ● active ⇅ flapping" in text
+    assert "b ● active ✕ failing" in text
+
+
 def test_a_task_that_never_ran_has_no_figures():
     scheduled(label="report")
     page = browser_of("view_task").get(PAGE)
@@ -126,16 +151,16 @@ def test_an_action_applies_to_the_selected_tasks():
     first, second, other = scheduled(label="a"), scheduled(label="b"), scheduled(label="c")
     client = browser_of_superuser()
     ticked = {"pk": [first.pk, second.pk], "reason": "stocktaking", "next": f"{PAGE}?sort=label"}
-    page = client.post("/sisy/tasks/do/pause/", ticked | {"hours": "8"}, follow=True)
-    assert "Paused 2 tasks. Sisy resumes them at 2026-05-05 20:00:00." in text_of(page)
+    page = press(client, "/sisy/tasks/do/pause/", ticked | {"hours": "8"})
+    assert "Paused 2 tasks. Sisy resumes them at 2026-05-05 20:00:00 UTC." in text_of(page)
     assert "stocktaking (paused by Sam)" in text_of(page)
     other.refresh_from_db()
     assert other.state == TaskState.ACTIVE
-    page = client.post("/sisy/tasks/do/resume/", ticked, follow=True)
+    page = press(client, "/sisy/tasks/do/resume/", ticked)
     assert "Resumed 2 tasks." in text_of(page)
-    page = client.post("/sisy/tasks/do/run/", ticked, follow=True)
+    page = press(client, "/sisy/tasks/do/run/", ticked)
     assert "Submitted 2 runs." in text_of(page)
-    page = client.post("/sisy/tasks/do/cancel/", ticked, follow=True)
+    page = press(client, "/sisy/tasks/do/cancel/", ticked)
     assert "Cancelled 2 queued runs." in text_of(page)
     page = client.post("/sisy/tasks/do/run/", {"pk": ["x", "-1", "9" * 30]}, follow=True)
     assert "Unknown tasks: 'x', '-1'" in text_of(page)

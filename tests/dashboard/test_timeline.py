@@ -1,17 +1,20 @@
 """The timeline and the history paint what happened, and nothing else."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from sisy.models import Overlap, Run, RunState, Task
+from sisy.reports.task_rows import row_of
 from sisy.reports.timeline import Window, timeline
 from sisy.worker.claim import claim
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
 from tests.roles.steps import finish
-from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -210,7 +213,7 @@ def test_one_failure_among_many_runs_does_not_paint_all_of_them_red():
     ]
     Run.objects.bulk_create(runs)
     window = Window.around(NOON, 48 * HOUR)
-    [track] = timeline("default", [task], window, NOON, in_full=False)
+    [track] = timeline("default", [row_of(task)], window, NOON, in_full=False)
     [bar] = track.bars
     assert [(part.looks, part.y, part.height) for part in bar.slices] == [
         ("bad", 4, 3),
@@ -218,3 +221,21 @@ def test_one_failure_among_many_runs_does_not_paint_all_of_them_red():
     ]
     assert (bar.count, bar.run) == (10, runs[4].pk)
     assert bar.words.startswith("9 succeeded, 1 failed · failed · ")
+
+
+def ticks_of(moment, span):
+    window = Window.around(datetime.fromisoformat(moment), span)
+    return window.ticks(ZoneInfo("Europe/Berlin"))
+
+
+def test_no_tick_is_at_an_hour_that_the_clocks_skip():
+    places, words = zip(*ticks_of("2026-03-29T01:00+00:00", 12 * HOUR), strict=True)
+    assert words[3:7] == ("Sun 29", "01:00", "03:00", "04:00")
+    assert {round(end - start, 2) for start, end in pairwise(places)} <= {8.33, 8.34}
+
+
+@pytest.mark.parametrize("moment", ["2026-03-29T01:00+00:00", "2026-10-25T01:00+00:00"])
+def test_each_day_of_a_week_begins_with_a_tick_although_the_clocks_change(moment):
+    days = [words for _, words in ticks_of(moment, 14 * DAY)]
+    assert len(days) >= 13
+    assert not [words for words in days if ":" in words]

@@ -177,3 +177,13 @@ def test_midnight_in_the_fold_is_the_first_one(task):
     [cell] = [cell for cell in year.cells if cell.day == date(2026, 11, 1)]
     assert "since=2026-11-01T00%3A00%3A00-04%3A00" in cell.query
     assert datetime(2026, 11, 1, 4, tzinfo=UTC).astimezone(zone).date() == cell.day
+
+
+def test_each_missed_occurrence_of_an_earlier_day_is_counted(task, monkeypatch):
+    monkeypatch.setattr(daily, "MAX_RUNS_READ", 1)
+    ended(task, 3 * DAY, RunState.MISSED, count=40)
+    ended(task, 3 * DAY, RunState.MISSED)
+    ended(task, HOUR)
+    found = days(task).at(TODAY - 3 * DAY)
+    assert found is not None
+    assert (found.states, found.is_complete) == ({RunState.MISSED: 41}, False)

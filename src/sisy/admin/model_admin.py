@@ -103,7 +103,7 @@ class SisyAdmin(OfferedLookups):
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset, *args, **options)
 
-    def tell(self, request: HttpRequest, said: Iterable[Result]) -> None:
+    def show_results(self, request: HttpRequest, said: Iterable[Result]) -> None:
         """Run an action, and show its messages."""
         for one in said:
             self.message_user(request, one.words, one.level)

@@ -158,17 +158,17 @@ class RunAdmin(ReadOnly):
 
     @admin.action(description=_("Cancel"), permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: RunQuerySet) -> None:
-        self.tell(request, runs.cancel(request.user, queryset))
+        self.show_results(request, runs.cancel(request.user, queryset))
 
     @admin.action(
         description=_("Force cancel (kills runs in a process pool)"), permissions=["cancel"]
     )
     def cancel_force(self, request: HttpRequest, queryset: RunQuerySet) -> None:
-        self.tell(request, runs.cancel_force(request.user, queryset))
+        self.show_results(request, runs.cancel_force(request.user, queryset))
 
     @admin.action(description=_("Retry"), permissions=["run"])
     def retry(self, request: HttpRequest, queryset: RunQuerySet) -> None:
-        self.tell(request, runs.retry(request.user, queryset))
+        self.show_results(request, runs.retry(request.user, queryset))
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return may(request, "sisy.cancel_run")

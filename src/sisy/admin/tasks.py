@@ -47,15 +47,15 @@ class TaskAdmin(SisyAdmin):
 
     @admin.action(description=_("Pause"), permissions=["pause"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self.tell(request, tasks.pause(request.user, queryset))
+        self.show_results(request, tasks.pause(request.user, queryset))
 
     @admin.action(description=_("Resume"), permissions=["pause"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self.tell(request, tasks.resume(request.user, queryset))
+        self.show_results(request, tasks.resume(request.user, queryset))
 
     @admin.action(description=_("Reset to code"), permissions=["change"])
     def back_to_code(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self.tell(request, tasks.back_to_code(request.user, queryset))
+        self.show_results(request, tasks.back_to_code(request.user, queryset))
 
     def save_model(self, request: HttpRequest, obj: Task, form: Any, change: bool) -> None:
         with changed_by(ChangedBy.PERSON, request.user):

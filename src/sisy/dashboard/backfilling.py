@@ -15,11 +15,13 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.actions.result import Result, done, note, submitted
 from sisy.dashboard.tables import table
+from sisy.exceptions import ScheduleError
 from sisy.models import Task
+from sisy.planning.timing import Timing
 from sisy.records.validators import moment_in
 from sisy.reports import formatting
 from sisy.reports.alerts.gaps import newest_gap
-from sisy.reports.backfill_cost import Cost, cost_of
+from sisy.reports.backfill_cost import Cost, cost_of, in_words
 
 EDGE = 5  # occurrences shown at either end
 RANGE = ("start", "end", "again")
@@ -47,7 +49,10 @@ class BackfillForm(forms.Form):
     again = forms.BooleanField(
         label=_("Rerun all"),
         required=False,
-        help_text=_("Also rerun occurrences that have succeeded or are queued or running."),
+        help_text=_(
+            "Also rerun occurrences that have succeeded, are queued or running, or are not "
+            "planned yet."
+        ),
     )
 
     def __init__(self, task: Task, data: Any = None) -> None:
@@ -83,11 +88,22 @@ def likely_range(task: Task) -> tuple[datetime, datetime]:
     gap = newest_gap(router.db_for_write(Task), task.pk)
     if gap is not None and gap.due_at is not None:
         last = gap.due_until or gap.due_at
-        start, end = (timezone.localtime(moment, zone) for moment in (gap.due_at, last))
-        return start.replace(tzinfo=None), end.replace(tzinfo=None) + timedelta(seconds=1)
+        range_ = gap.due_at, _end_after(task, last)
+        start, end = (timezone.localtime(moment, zone) for moment in range_)
+        return start.replace(tzinfo=None), end.replace(tzinfo=None)
     today = timezone.localtime(formatting.now(), zone)
     today = today.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     return today - timedelta(days=1), today
+
+
+def _end_after(task: Task, last: datetime) -> datetime:
+    """Return the next full minute, or the next second if a later occurrence is before that."""
+    minute = last.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    try:
+        later = Timing.of(task).next_after(last)
+    except ScheduleError:
+        later = None
+    return minute if later is None or later >= minute else last + timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +112,7 @@ class Preview:
 
     moments: list[datetime]
     left_out: int
+    schedule: str
     zone: str
     cost: Cost
 
@@ -111,6 +128,7 @@ class Preview:
         return cls(
             moments=moments,
             left_out=len(every) - len(moments),
+            schedule=task.schedule,
             zone=task.timezone,
             cost=cost_of(router.db_for_write(Task), task, len(moments), formatting.now()),
         )
@@ -127,46 +145,34 @@ class Preview:
         ]
         if len(edges) < len(self.moments):
             rows.insert(EDGE, ("…", "", ""))
+        if self.zone == "UTC":
+            return table(("", self.zone), [row[:2] for row in rows])
         return table(("", self.zone, "UTC"), rows)
 
     def in_words(self) -> str:
         """Return how many occurrences would run, and how many are left out."""
         count = len(self.moments)
+        if not count and not self.left_out:
+            words = gettext(
+                "The current schedule, '%s', has no occurrence in this range. A backfill cannot "
+                "run those of an earlier schedule."
+            )
+            return words % self.schedule
         would = ngettext("%d occurrence will run.", "%d occurrences will run.", count)
         if not self.left_out:
             return would % count
         rest = ngettext(
-            "%d other occurrence is left out, because it has succeeded or is queued or running.",
-            "%d other occurrences are left out, because they have succeeded or are queued or "
-            "running.",
+            "%d other occurrence is left out, because it has succeeded, is queued or running, or "
+            "is not planned yet.",
+            "%d other occurrences are left out, because they have succeeded, are queued or "
+            "running, or are not planned yet.",
             self.left_out,
         )
         return f"{would % count} {rest % self.left_out}"
 
     def cost_in_words(self) -> list[str]:
         """Return how much work the runs are and how long they take, and what delays them."""
-        cost = self.cost
-        found = []
-        if cost.each is None:
-            found.append(gettext("How long it takes is unknown: no run has succeeded yet."))
-        else:
-            found.append(gettext("A run typically takes %s.") % formatting.span(cost.each))
-            named = {"work": formatting.span(cost.work), "time": formatting.span(cost.time)}
-            words = gettext("One after the other, they take about %(time)s.")
-            if cost.at_once is None:
-                words = gettext("In total, they are about %(work)s of work.")
-            elif cost.at_once > 1:
-                named["slots"] = str(cost.at_once)
-                words = gettext(
-                    "In total, they are about %(work)s of work. In %(slots)s free slots, they "
-                    "take about %(time)s."
-                )
-            found.append(words % named)
-        if cost.is_paused:
-            found.append(gettext("The queue is paused: they stay queued until it is resumed."))
-        elif cost.slots == 0:
-            found.append(gettext("No worker serves the queue: they stay queued until one does."))
-        return found
+        return in_words(self.cost)
 
 
 def asked_for(task: Task, request: HttpRequest) -> tuple[BackfillForm, list[tuple[str, Any]]]:

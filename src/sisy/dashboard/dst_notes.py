@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from sisy.models import Task
 from sisy.planning.timing import occurrences
 from sisy.runtime.durations import duration_text
+from sisy.schedules.zones import zone_named
 
 DAYS_AHEAD = 366
 WHILE_BEFORE = timedelta(hours=3)  # an hour that occurs twice begins before the change
@@ -28,9 +29,13 @@ class Occurrence:
     """The note about a clock change; empty if there is none."""
 
 
-def told(moments: Iterable[datetime], zone: str, before: datetime) -> Iterator[Occurrence]:
-    """Yield each moment with its note; the first one is compared with ``before``."""
-    where = ZoneInfo(zone)
+def with_notes(moments: Iterable[datetime], zone: str, before: datetime) -> Iterator[Occurrence]:
+    """Yield each moment with its note; the first one is compared with ``before``.
+
+    Raises:
+        ScheduleError: the zone does not exist.
+    """
+    where = zone_named(zone)
     offset = before.astimezone(where).utcoffset()
     for due in moments:
         local = due.astimezone(where)
@@ -46,7 +51,7 @@ def next_clock_change(zone: str, after: datetime) -> datetime | None:
 
     It is exact to the minute.
     """
-    where = ZoneInfo(zone)
+    where = zone_named(zone)
     days = (after + timedelta(days=number) for number in range(DAYS_AHEAD))
     for start, end in pairwise(days):
         if _offset(start, where) != _offset(end, where):
@@ -63,7 +68,7 @@ def around(task: Task, change: datetime) -> list[Occurrence]:
     since = change - WHILE_BEFORE
     until = change + timedelta(days=1)
     due = takewhile(lambda moment: moment < until, occurrences(task, since))
-    known = told(islice(due, MAX_LOOKED_AT), task.timezone, since)
+    known = with_notes(islice(due, MAX_LOOKED_AT), task.timezone, since)
     return list(islice((each for each in known if each.note), MAX_NOTES))
 
 

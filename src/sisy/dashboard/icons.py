@@ -4,6 +4,7 @@
 """
 
 from sisy.models import RunState, TaskState
+from sisy.reports.alerts import Kind
 
 ICONS: dict[str, str] = {
     TaskState.ACTIVE: "●",
@@ -34,3 +35,16 @@ ICONS: dict[str, str] = {
     "closes": "▴",
 }
 """The icon of each state, so that states differ not only by colour, and of other things."""
+
+ALERT_ICONS: dict[str, str] = {
+    Kind.WORKER_PROBLEM: ICONS[RunState.FAILED],
+    Kind.QUEUE_PAUSED: ICONS[TaskState.PAUSED],
+    Kind.BROKEN: ICONS[TaskState.BROKEN],
+    Kind.FAILING: ICONS[RunState.FAILED],
+    Kind.FAILED: ICONS[RunState.FAILED],
+    Kind.LOST: ICONS[RunState.LOST],
+    Kind.LATE: ICONS["overdue"],
+    Kind.QUEUED: ICONS["overdue"],
+    Kind.MISSED: ICONS[RunState.MISSED],
+}
+"""By the kind of an alert: the icon of the state it is about. Others have that of problems."""

@@ -62,14 +62,14 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         if isinstance(message, FromPage):
             await super().dispatch(message)
         else:
-            self._hear(message)
+            self._on_message(message)
 
-    def _hear(self, message: Any) -> None:
+    def _on_message(self, message: Any) -> None:
         """Handle a message of another process."""
         if messages.is_event(message):
-            self._hear_event(message)
+            self._on_event(message)
         elif messages.is_beat(message):
-            self._hear_beat(message)
+            self._on_beat(message)
         else:
             logger.warning("Ignored an unknown message: %.200r", message)
 
@@ -89,9 +89,9 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         self._seq = 0
         self._kinds: set[str] = set()
         self._beat: float | None = None
-        self._heard: dict[str, int] = {}
+        self._next_seq: dict[str, int] = {}
         self._has_gap = False
-        self._may_tell = True
+        self._may_send = True
         self._timer: asyncio.Task[None] | None = None
         if not await self._join():
             await self.close(TRY_LATER)  # until then, the page polls
@@ -111,7 +111,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     async def _join(self) -> bool:
         """Subscribe to changes. Return False if no messages arrive."""
         if (post := carriers.notify_post()) is not None:
-            self._notified = NotifiedGroups(post, _groups(), self._hear, self._lost)
+            self._notified = NotifiedGroups(post, _groups(), self._on_message, self._lost)
             return await self._notified.join()
         for group in _groups():
             await self.channel_layer.group_add(group, self.channel_name)
@@ -131,32 +131,32 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     async def websocket_receive(self, message: Any) -> None:
         """Ignore what the page sends."""
 
-    def _hear_event(self, message: Mapping[str, Any]) -> None:
+    def _on_event(self, message: Mapping[str, Any]) -> None:
         """Record that runs changed in a process. After a gap in its numbers, refresh all."""
         source, seq = message["source"], message["seq"]
-        if seq != self._heard.pop(source, seq):
+        if seq != self._next_seq.pop(source, seq):
             self._has_gap = True
-        self._heard[source] = seq + 1
-        if len(self._heard) > MAX_SOURCES:  # forget the process that has been silent longest
-            del self._heard[next(iter(self._heard))]
+        self._next_seq[source] = seq + 1
+        if len(self._next_seq) > MAX_SOURCES:  # forget the process that has been silent longest
+            del self._next_seq[next(iter(self._next_seq))]
         # An older process knows only the first kind.
         is_output = message.get("kind") == messages.OUTPUT
         self._kinds.add(messages.OUTPUT if is_output else messages.RUNS)
         self._send_soon()
 
-    def _hear_beat(self, message: Mapping[str, Any]) -> None:
+    def _on_beat(self, message: Mapping[str, Any]) -> None:
         self._beat = float(message["time"])
         self._kinds.add("beat")
         self._send_soon()
 
     def _send_soon(self) -> None:
-        if self._timer is None and self._may_tell:
+        if self._timer is None and self._may_send:
             self._timer = asyncio.create_task(self._send())
 
     async def _send(self) -> None:
         await asyncio.sleep(MESSAGE_INTERVAL)
         self._timer = None
-        if not self._may_tell:
+        if not self._may_send:
             return
         kinds, self._kinds = sorted(self._kinds), set()
         said: dict[str, Any] = {"seq": self._seq, "kinds": kinds}
@@ -180,13 +180,13 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
                 may_look = await self._may_look()
             except Exception as error:  # noqa: BLE001 - the database may be away, or restarting
                 outage.failed(error, "dashboards get no live updates until it succeeds")
-                self._may_tell, delay = False, CHECKED_AGAIN
+                self._may_send, delay = False, CHECKED_AGAIN
                 continue
             if not may_look:
                 await self.close(REFUSED)
                 return
             outage.recovered()
-            self._may_tell, delay = True, CHECKED_EVERY
+            self._may_send, delay = True, CHECKED_EVERY
             if self._kinds:
                 self._send_soon()
 

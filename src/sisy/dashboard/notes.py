@@ -11,20 +11,11 @@ from markdown_it.renderer import RendererHTML
 SAFE_LINK = re.compile(r"(?:https?://|mailto:|tel:|#|/(?!/))", re.IGNORECASE)
 """The beginning of the addresses to which a note may link."""
 
-MAX_TITLE_LENGTH = 120
-
 
 def rendered(note: str) -> SafeString:
     """Return a note as HTML. Whatever is not Markdown is escaped."""
     html: str = _parser.render(note)
     return mark_safe(html)
-
-
-def first_line(note: str) -> str:
-    """Return the first line of a note without the signs of Markdown, for a tooltip."""
-    line = next(filter(None, map(str.strip, note.splitlines())), "")
-    plain = line.lstrip("#>*+- ").replace("**", "").replace("`", "")
-    return plain[:MAX_TITLE_LENGTH]
 
 
 class NoteParser(MarkdownIt):

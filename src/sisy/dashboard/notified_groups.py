@@ -15,7 +15,7 @@ class NotifiedGroups:
     """Passes on the messages to some groups. Use it in one event loop.
 
     Args:
-        hear: called with each message.
+        receive: called with each message.
         lost: called if messages no longer arrive.
     """
 
@@ -23,11 +23,11 @@ class NotifiedGroups:
         self,
         post: NotifyPost,
         groups: Iterable[str],
-        hear: Callable[[Any], object],
+        receive: Callable[[Any], object],
         lost: Callable[[], object],
     ) -> None:
         self._post = post
-        self._hear = dict.fromkeys(groups, partial(self._call_in_loop, hear))
+        self._receive = dict.fromkeys(groups, partial(self._call_in_loop, receive))
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._is_live = asyncio.Event()
@@ -36,7 +36,7 @@ class NotifiedGroups:
     async def join(self) -> bool:
         """Subscribe. Return False if no messages arrive."""
         changed = partial(self._call_in_loop, self._changed)
-        self._subscription = self._post.subscribe(self._hear, changed, hears_own=True)
+        self._subscription = self._post.subscribe(self._receive, changed, receives_own=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(JOIN_TIMEOUT):
                 await self._is_live.wait()

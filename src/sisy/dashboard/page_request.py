@@ -1,21 +1,28 @@
 """A request for a page, with its user, its dashboard and its time."""
 
+from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from functools import cached_property
 from typing import Any
 
+from django.contrib import messages
 from django.db import router
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from sisy import clock
 from sisy.dashboard.access import Dashboard
+from sisy.dashboard.actions.result import Result
 from sisy.dashboard.preferences import Preferences
 from sisy.models import Task
 from sisy.reports import disclosure
 from sisy.reports.grid import News, read_news
+
+PARTS = "parts"
+"""The URL parameter that names the parts to fetch."""
 
 
 class PageRequest:
@@ -61,6 +68,13 @@ class PageRequest:
         """Return the address of another page."""
         return self.dashboard.address(name, *args)
 
+    @property
+    def here(self) -> str:
+        """The address of the page with its parameters, even if a script fetches parts of it."""
+        query = self.request.GET.copy()
+        query.pop(PARTS, None)
+        return f"{self.request.path}?{query.urlencode()}" if query else self.request.path
+
     def next_address(self, default: str) -> str:
         """Return the page to which a form leads back: the one that it names, or ``default``."""
         wanted = self.request.POST.get("next", "")
@@ -68,6 +82,18 @@ class PageRequest:
             wanted, {self.request.get_host()}, require_https=self.request.is_secure()
         )
         return wanted if is_ours else self.address(default)
+
+    def show(self, results: Iterable[Result]) -> bool:
+        """Show what an action did on the next page, and return whether all of it succeeded."""
+        is_good = True
+        for said in results:
+            words, link = said.words, said.link
+            if link is not None:
+                address = self.address(link.page, *link.keys)
+                words = format_html('{} <a href="{}">{}</a>', words, address, link.words)
+            messages.add_message(self.request, said.level, words, fail_silently=True)
+            is_good = is_good and said.level != messages.ERROR
+        return is_good
 
     @cached_property
     def preferences(self) -> Preferences:

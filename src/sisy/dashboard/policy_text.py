@@ -32,7 +32,7 @@ def overlap(task: Task) -> str:
     buffered = conf.get_settings().buffer_limit
     if task.runs_once and task.overlap == Overlap.BUFFER_ALL:
         return gettext("Runs are queued while another one is running.")
-    sentences = {
+    sentences: dict[str, str] = {
         Overlap.SKIP: gettext("A new run is skipped while another one is running."),
         Overlap.ALLOW: gettext("Runs may overlap."),
         Overlap.BUFFER_ONE: gettext(
@@ -47,18 +47,18 @@ def overlap(task: Task) -> str:
         Overlap.CANCEL_OTHER: gettext("A new run asks the running one to stop."),
         Overlap.TERMINATE_OTHER: gettext("A new run terminates the running one."),
     }
-    return sentences[Overlap(task.overlap)]
+    return sentences.get(task.overlap, task.overlap)  # a newer version may know others
 
 
 def missed(task: Task) -> str:
     """Return what happens to occurrences that no heartbeat planned in time."""
-    sentences = {
+    sentences: dict[str, str] = {
         Missed.LATEST: gettext("After an outage, only the most recent missed occurrence runs."),
         Missed.ALL: gettext("After an outage, the most recent missed occurrences run, up to %d.")
         % conf.get_settings().missed_limit,
         Missed.SKIP: gettext("After an outage, missed occurrences do not run."),
     }
-    words = sentences[Missed(task.missed)]
+    words = sentences.get(task.missed, task.missed)
     if task.missed_window:
         words += " " + gettext("Occurrences older than %s do not run.") % formatting.span(
             task.missed_window

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.utils.translation import gettext
+
 from sisy import conf
 from sisy.models import Overlap, Process, Queue, Role, Task
-from sisy.reports.durations import usual_by_task
+from sisy.reports import formatting
+from sisy.reports.durations import usual_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +46,37 @@ def cost_of(using: str, task: Task, count: int, now: datetime) -> Cost:
     """Return the cost of a backfill of this many occurrences."""
     slots = _slots(using, task, now)
     return Cost(
-        each=usual_by_task(using, [task.pk]).get(task.pk),
+        each=usual_of(using, task.pk),
         count=count,
         slots=slots,
         at_once=slots if task.overlap == Overlap.ALLOW else 1,
         is_paused=Queue.objects.using(using).paused().filter(name=task.queue).exists(),
     )
+
+
+def in_words(cost: Cost) -> list[str]:
+    """Return how much work the runs are and how long they take, and what delays them."""
+    found = []
+    if cost.each is None:
+        found.append(gettext("How long it takes is unknown: none of the latest runs succeeded."))
+    else:
+        found.append(gettext("A run typically takes %s.") % formatting.span(cost.each))
+        named = {"work": formatting.span(cost.work), "time": formatting.span(cost.time)}
+        words = gettext("One after the other, they take about %(time)s.")
+        if cost.at_once is None:
+            words = gettext("In total, they are about %(work)s of work.")
+        elif cost.at_once > 1:
+            named["slots"] = str(cost.at_once)
+            words = gettext(
+                "In total, they are about %(work)s of work. In %(slots)s free slots, they take "
+                "about %(time)s."
+            )
+        found.append(words % named)
+    if cost.is_paused:
+        found.append(gettext("The queue is paused: they stay queued until it is resumed."))
+    elif cost.slots == 0:
+        found.append(gettext("No worker serves the queue: they stay queued until one does."))
+    return found
 
 
 def _slots(using: str, task: Task, now: datetime) -> int | None:

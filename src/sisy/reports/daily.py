@@ -132,12 +132,17 @@ def _add_troubled(
 ) -> date | None:
     """Count the troubled runs before a key, and return the first day without gaps."""
     entries = TroubledRun.objects.using(using).filter(task_id=task.pk, run_id__lt=before)
-    newest = entries.order_by("-run_id").values_list("state", "finished_at")
-    rows = [(state, at) for state, at in newest[:MAX_TROUBLED_READ] if at is not None]
-    for state, finished_at in rows:
-        states[_day_of(finished_at, zone)][state] += 1
+    newest = entries.order_by("-run_id").values_list("run_id", "state", "finished_at")
+    read = newest[:MAX_TROUBLED_READ]
+    rows = [(key, state, at) for key, state, at in read if at is not None]
+    # An entry has no number of occurrences. Only a row of missed ones represents several.
+    missed = [key for key, state, _ in rows if state == RunState.MISSED]
+    gaps = Run.objects.using(using).filter(pk__in=missed, count__gt=1)
+    counts = dict(gaps.values_list("pk", "count")) if missed else {}
+    for key, state, finished_at in rows:
+        states[_day_of(finished_at, zone)][state] += counts.get(key, 1)
     if len(rows) == MAX_TROUBLED_READ:
-        return _day_of(rows[-1][1], zone) + timedelta(days=1)
+        return _day_of(rows[-1][2], zone) + timedelta(days=1)
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sisy.models import Run, RunState
 from sisy.reports.ledger import newest_by_task
+from sisy.store.judging import latest_ended
 
 MAX_RUNS_OF_A_TASK = 60  # newest runs of a task that are read
 MAX_TASKS_READ = 200  # tasks whose runs are read task by task
@@ -36,6 +37,19 @@ def usual_by_task(using: str, tasks: Collection[int]) -> dict[int, timedelta]:
     columns = ("state", "started_at", "finished_at")
     runs = newest_by_task(using, tasks, MAX_RUNS_OF_A_TASK, columns=columns)
     return _known({task: usual(several) for task, several in runs.items()})
+
+
+def usual_of(using: str, task: int) -> timedelta | None:
+    """Return how long runs of a task usually take; None if none succeeded.
+
+    If the newest runs have all failed, the last ones count that succeeded before.
+    """
+    known = usual_by_task(using, [task]).get(task)
+    if known is not None:
+        return known
+    before = latest_ended(using, {task: MAX_RUNS_OF_A_TASK}, only_success=True).get(task, ())
+    columns = ("state", "started_at", "finished_at")
+    return usual(Run.objects.using(using).filter(pk__in=[run.pk for run in before]).only(*columns))
 
 
 def usual_by(using: str, *columns: str) -> dict[Any, timedelta]:

@@ -14,10 +14,10 @@ from django.db.models import Case, CharField, Count, F, Max, Min, Q, Sum, Value,
 
 from sisy.models import Origin, Run, RunState
 from sisy.models.run import RunQuerySet
-from sisy.records.choices import FAILED_STATES, LIVE_STATES
+from sisy.records.choices import FAILED_STATES
 from sisy.records.small_tables import TroubledRun
 from sisy.reports.by_state import NewestRuns
-from sisy.reports.ledger import newest_runs
+from sisy.store.judging import latest_ended
 from sisy.store.reports import key_at
 from sisy.store.run_queries import has_task, known_task
 
@@ -42,7 +42,7 @@ class RecentTrouble:
         number: how many runs failed, or how many occurrences were missed.
         of: how many runs ended in that time, including these; None if they are too many to count.
         newest: the newest run that failed or was missed.
-        has_recovered: whether the task's latest finished run succeeded.
+        has_recovered: whether the task's latest run that succeeded or failed has succeeded.
     """
 
     key: Key
@@ -163,8 +163,6 @@ def _numbers(runs: RunQuerySet, now: datetime) -> dict[Key, int]:
 
 
 def _recovered(using: str, tasks: Collection[int]) -> set[int | None]:
-    """Return the keys in ``tasks`` whose latest finished run succeeded."""
-    latest: dict[int | None, str] = {}
-    for run in newest_runs(using, tasks, 3).exclude(state__in=LIVE_STATES).only("task", "state"):
-        latest.setdefault(run.task_id, run.state)
-    return {task for task, state in latest.items() if state == RunState.SUCCEEDED}
+    """Return the keys in ``tasks`` whose latest run that succeeded or failed has succeeded."""
+    latest = latest_ended(using, dict.fromkeys(tasks, 1))
+    return {task for task, runs in latest.items() if runs[0].is_success}

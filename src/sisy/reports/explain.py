@@ -225,10 +225,8 @@ def _delayed(run: Run, now: datetime, zone: tzinfo) -> str:
         "error": class_of_error(run),
     }
     if run.started_at is not None:
-        words = gettext(
-            "Run %(run)d was released by its worker. Another worker can start it after "
-        )
-        return words % named + f"{named['until']}."
+        words = gettext("Run %(run)d was released by its worker. It can start again at %(until)s.")
+        return words % named
     if run.attempt > run.times_lost and run.error_class:
         words = gettext(
             "Run %(run)d will be retried at %(until)s: attempt %(attempt)d raised %(error)s."
@@ -250,7 +248,10 @@ def class_of_error(run: Run) -> str:
 
 def _cause(run: Run, now: datetime, zone: tzinfo, fleet: Fleet) -> str:
     if run.cancel_requested_at is not None:
-        return gettext("its cancellation was requested, and a worker will cancel it shortly")
+        words = gettext("its cancellation was requested, and a worker will cancel it shortly")
+        if hindrance := fleet.hindrance(run.queue, zone):
+            words = gettext("its cancellation was requested, but %s. Cancel it again") % hindrance
+        return words
     if run.task is None:
         return gettext("its task was deleted, and a worker will cancel it shortly")
     if run.queue in fleet.paused:

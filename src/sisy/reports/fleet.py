@@ -34,7 +34,7 @@ class Status:
     silent: list[Process]
     """Processes with an expired lease that no heartbeat has removed yet."""
     slots: int
-    heard_at: datetime | None
+    last_seen_at: datetime | None
     """When a heartbeat last renewed its lease."""
     offset: timedelta
     """The time by which this host's clock is ahead of the database's."""
@@ -63,7 +63,7 @@ def status(using: str, now: datetime) -> Status:
         workers=workers,
         silent=list(Process.objects.using(using).expired(now)[:MAX_ROWS_SHOWN]),
         slots=sum(process.slots for process in workers),
-        heard_at=last_seen(heartbeats),
+        last_seen_at=last_seen(heartbeats),
         offset=datetime.fromtimestamp(time.time(), UTC) - clock.now(using),
     )
 

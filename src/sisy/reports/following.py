@@ -13,7 +13,8 @@ class News:
     Attributes:
         text: whole lines, with secrets masked.
         output: the attempt that printed it; None if none has reported anything yet.
-        is_next_attempt: whether the text before belongs to an earlier attempt.
+        is_next_attempt: whether the text before belongs to an earlier attempt, or to a worker that
+            has released this one.
     """
 
     text: str
@@ -26,7 +27,7 @@ class Follower:
 
     def __init__(self, run: Run) -> None:
         self._rows = RunOutput.objects.using(run._state.db).filter(run_id=run.pk)
-        self._attempt: int | None = None
+        self._attempt: tuple[int, int | None] | None = None
         self._position = 0  # bytes
 
     def read(self, *, is_over: bool) -> News:
@@ -38,10 +39,11 @@ class Follower:
         row = self._rows.order_by("-attempt").first()
         if row is None:
             return News(text="", output=None)
-        is_next = self._attempt is not None and row.attempt != self._attempt
-        # A released run is executed again by the attempt of the same number.
-        if row.attempt != self._attempt or row.written < self._position:
-            self._attempt, self._position = row.attempt, 0
+        # A released run is executed again by the attempt of the same number, in another process.
+        attempt = row.attempt, row.process_id
+        is_next = self._attempt not in (None, attempt)
+        if attempt != self._attempt:
+            self._attempt, self._position = attempt, 0
         text = self._new_text(row, is_over)
         return News(text=text, output=shown(row), is_next_attempt=is_next)
 

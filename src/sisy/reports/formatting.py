@@ -1,7 +1,9 @@
 """The formats of moments, durations and schedules, and the colours of states."""
 
+from collections import Counter
 from datetime import datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import router
 from django.utils import dates, timezone
@@ -14,12 +16,12 @@ from sisy.exceptions import ScheduleError
 from sisy.models import RunState, Task, TaskState
 from sisy.reports.schedule_text import in_words
 from sisy.runtime.durations import duration_text, largest_unit
-from sisy.schedules import Schedule
+from sisy.schedules import Schedule, zones
 
 NOTHING = "-"
 SECOND = timedelta(seconds=1)
 
-LOOKS = {
+LOOKS: dict[str, str] = {
     TaskState.ACTIVE: "good",
     TaskState.PAUSED: "quiet",
     TaskState.BROKEN: "bad",
@@ -34,6 +36,23 @@ LOOKS = {
     RunState.MISSED: "warn",
     RunState.SKIPPED: "warn",
 }
+
+NAMES_OF_STATES: dict[str, Any] = {**dict(RunState.choices), **dict(TaskState.choices)}
+
+
+def looks_of(state: str) -> str:
+    """Return the look of a stored state, which may be one of a newer version of Sisy."""
+    return LOOKS.get(state, "quiet")
+
+
+def name_of_state(state: str) -> str:
+    """Return the word for a stored state of a run or a task; an unknown one stands for itself."""
+    return str(NAMES_OF_STATES.get(state, state))
+
+
+def counted_states(states: Counter[str]) -> list[str]:
+    """Return how many runs are in each state, the most common first, such as "2 failed"."""
+    return [f"{number} {name_of_state(state)}" for state, number in states.most_common()]
 
 
 def now() -> datetime:
@@ -83,8 +102,8 @@ def brief(value: datetime, now: datetime) -> str:
 def zone_named(name: str) -> tzinfo:
     """Return the zone with a name, or UTC if there is none: a task's zone may be invalid."""
     try:
-        return ZoneInfo(name)
-    except (ValueError, ZoneInfoNotFoundError):
+        return zones.zone_named(name)
+    except ScheduleError:
         return ZoneInfo("UTC")
 
 

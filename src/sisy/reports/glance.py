@@ -9,7 +9,8 @@ from sisy.alerting.capacity import Fleet
 from sisy.models import Role, Run
 from sisy.records.choices import FAILED_STATES
 from sisy.reports.alerts import find_alerts
-from sisy.reports.alerts.grouping import AlertGroup, grouped, in_words
+from sisy.reports.alerts.grouping import AlertGroup, grouped
+from sisy.reports.alerts.verdict import in_words
 from sisy.reports.fleet import Member, members
 from sisy.reports.output import ShownProgress, progress_of
 from sisy.reports.queues import QueueStats, queues
@@ -26,6 +27,7 @@ class Glance:
         now: the moment, by the clock of the database.
         groups: the open alerts by cause, the most severe first.
         members: the workers, with the runs that they execute.
+        running: the running runs, also those of other engines, the longest first.
         progress: how far running runs are, by their keys.
         failures: the runs that failed last, newest first.
     """
@@ -35,6 +37,7 @@ class Glance:
     queues: list[QueueStats]
     fleet: Fleet
     members: list[Member]
+    running: list[Run]
     progress: dict[int, ShownProgress]
     failures: list[Run]
 
@@ -45,14 +48,13 @@ class Glance:
 
     @property
     def state(self) -> str:
-        """The state of the site in a few words, such as "3 problems (1 acknowledged)"."""
+        """The state of the site in a few words, such as "3 problems, 2 left (1 acknowledged)"."""
         return in_words(self.groups, self.now) or gettext("All clear")
 
     @property
-    def running(self) -> list[Run]:
-        """The running runs, those that started first come first."""
-        found = [run for member in self.members for run in member.runs]
-        return sorted(found, key=lambda run: run.started_at or self.now)
+    def used(self) -> int:
+        """The number of slots in use."""
+        return sum(len(member.runs) for member in self.members)
 
     @property
     def slots(self) -> int:
@@ -62,7 +64,9 @@ class Glance:
 
 def glance(using: str, now: datetime) -> Glance:
     """Return the alerts, queues, workers, running runs and newest failures of a site."""
-    workers = [one for one in members(using, now) if one.process.role == Role.WORKER]
+    found = members(using, now)
+    workers = [one for one in found if one.process.role == Role.WORKER]
+    running = [run for one in found for run in one.runs]
     failed = RunSearch(states=tuple(map(str, FAILED_STATES)))
     return Glance(
         now=now,
@@ -70,6 +74,7 @@ def glance(using: str, now: datetime) -> Glance:
         queues=queues(using, now),
         fleet=Fleet.at(using, now),
         members=workers,
-        progress=progress_of(using, [run for one in workers for run in one.runs]),
+        running=sorted(running, key=lambda run: run.started_at or now),
+        progress=progress_of(using, running),
         failures=find(using, failed, most=MAX_FAILURES).runs,
     )

@@ -54,8 +54,8 @@ def by_host(members: Sequence[Member]) -> list[HostGroup]:
 
 
 def slots_of(members: Sequence[Member]) -> Slots:
-    """Return how many slots the running workers have, and how many of these are in use."""
-    up = [one for one in members if one.process.role == Role.WORKER and not one.is_silent]
+    """Return how many slots the workers that claim runs have, and how many of these are in use."""
+    up = [one for one in members if one.can_drain]
     return Slots(used=sum(len(one.runs) for one in up), total=sum(one.process.slots for one in up))
 
 

@@ -3,7 +3,7 @@
 Runs are listed newest first, a page at a time. `sisy.reports.run_search` finds those that match.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,7 +23,7 @@ DRAWN = (
     *("occurrence_at", "due_at", "due_until", "ready_at", "started_at", "finished_at"),
     *("cancel_reason", "cancel_requested_at", "cancel_force"),
 )
-"""The columns that squares and bars of runs show, and that tell how long runs usually take."""
+"""The columns that squares and bars of runs show, and that show how long runs usually take."""
 
 
 def listed(using: str) -> RunQuerySet:
@@ -88,6 +88,20 @@ def newest_by_task(
         if run.task_id is not None:
             runs[run.task_id].append(run)
     return runs
+
+
+def newest_of_each(
+    using: str, counts: Mapping[int, int], before: int | None = None
+) -> dict[int, list[Run]]:
+    """Return as many of the newest runs of each task as ``counts`` says, by the key of the task.
+
+    It takes two statements for each number that occurs.
+    """
+    found: dict[int, list[Run]] = {}
+    for count in sorted(set(counts.values())):
+        tasks = [task for task, number in counts.items() if number == count]
+        found |= newest_by_task(using, tasks, count, before)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

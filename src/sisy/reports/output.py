@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext
 
 from sisy.models import Run, RunOutput, RunState
@@ -88,25 +89,37 @@ class AttemptOutput:
 
 def outputs_of(run: Run) -> list[AttemptOutput]:
     """Return what the attempts of a run have printed and reported, oldest first."""
-    rows = RunOutput.objects.using(run._state.db).filter(run_id=run.pk)
-    return [shown(row) for row in rows.order_by("attempt")]
+    return [shown(row) for row in _rows_of(run).order_by("attempt")]
 
 
 def output_of(run: Run, attempt: int | None = None) -> AttemptOutput | None:
     """Return what an attempt of a run has printed; by default, the latest one that has."""
-    rows = RunOutput.objects.using(run._state.db).filter(run_id=run.pk).order_by("-attempt")
+    rows = _rows_of(run).order_by("-attempt")
     row = (rows if attempt is None else rows.filter(attempt=attempt)).first()
     return None if row is None else shown(row)
 
 
+def _rows_of(run: Run) -> QuerySet[RunOutput]:
+    rows = RunOutput.objects.using(run._state.db).filter(run_id=run.pk)
+    if run.process_id is None:
+        return rows
+    # A released run is executed again by the attempt of the same number, in another process.
+    return rows.exclude(Q(attempt=run.attempt) & ~Q(process_id=run.process_id))
+
+
 def progress_of(using: str, runs: Iterable[Run]) -> dict[int, ShownProgress]:
     """Return the progress of those runs that are running and have reported it, by their keys."""
-    attempts = {run.pk: run.attempt for run in runs if run.state == RunState.RUNNING}
-    if not attempts:
+    running = {
+        run.pk: (run.attempt, run.process_id) for run in runs if run.state == RunState.RUNNING
+    }
+    if not running:
         return {}
-    rows = RunOutput.objects.using(using).filter(run_id__in=attempts, done__isnull=False)
-    found = rows.defer("head", "tail")
-    return {row.run_id: _progress(row) for row in found if attempts.get(row.run_id) == row.attempt}
+    rows = RunOutput.objects.using(using).filter(run_id__in=running, done__isnull=False)
+    return {
+        row.run_id: _progress(row)
+        for row in rows.defer("head", "tail")
+        if running.get(row.run_id) == (row.attempt, row.process_id)
+    }
 
 
 def readable(text: str) -> str:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from django.utils.translation import gettext
 
+from sisy.lifecycle.release import TIME_TO_GO
 from sisy.models import Attempt, Run, RunState
 from sisy.records.choices import LIVE_STATES
 
@@ -107,6 +108,8 @@ def _beginning(run: Run, *, was_retried: bool) -> datetime:
 
 
 def _latest(run: Run, free_at: datetime, now: datetime) -> AttemptPhases:
+    if run.state == RunState.QUEUED and run.started_at is not None:
+        return _released(run, free_at, run.started_at, now)
     begun = None if run.state == RunState.QUEUED else run.started_at
     over = run.finished_at or now
     # A run that is not ready yet is delayed until a moment in the future.
@@ -123,6 +126,20 @@ def _latest(run: Run, free_at: datetime, now: datetime) -> AttemptPhases:
         row=run,
         worker=run.worker_name if begun else "",
         phases=_lasting(phases),
+    )
+
+
+def _released(run: Run, free_at: datetime, begun: datetime, now: datetime) -> AttemptPhases:
+    """Return the attempt of a run that a stopping worker has released; it starts once more."""
+    left_at = run.ready_at - TIME_TO_GO
+    phases = [
+        _phase(PhaseKind.WAITED, free_at, begun),
+        _phase(PhaseKind.RUNNING, begun, left_at),
+        _phase(PhaseKind.DELAYED, left_at, run.ready_at),
+        _phase(PhaseKind.QUEUED, run.ready_at, now),
+    ]
+    return AttemptPhases(
+        number=run.attempt + 1, state=run.state, row=run, worker="", phases=_lasting(phases)
     )
 
 

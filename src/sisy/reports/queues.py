@@ -32,6 +32,9 @@ class QueueStats:
     """Since when each of these runs has been ready, the longest first."""
     running: int = 0
     workers: list[str] = field(default_factory=list)
+    """The workers that claim its runs."""
+    draining: int = 0
+    """The number of workers that only finish their current runs."""
     slots: int = 0
     """The slots of its workers, which may serve other queues, too."""
 
@@ -61,23 +64,28 @@ def queues(using: str, now: datetime) -> list[QueueStats]:
     for name, ready_at in queued:
         at(name).queued += 1
         at(name).ready.append(ready_at)
-        at(name).is_all = len(queued) < MAX_QUEUED_COUNTED
     going = running_runs(using).native().order_by()
     for name in going.values_list("queue", flat=True)[:MAX_QUEUED_COUNTED]:
         at(name).running += 1
     for process in Process.objects.using(using).alive(now):
         for name in process.queues:
+            if process.drain_requested_at is not None:
+                at(name).draining += 1
+                continue
             at(name).workers.append(str(process))
             at(name).slots += process.slots
+    for stats in seen.values():
+        # Those of any queue may be among the runs that were not read.
+        stats.is_all = len(queued) < MAX_QUEUED_COUNTED
     return sorted(seen.values(), key=lambda queue: queue.name)
 
 
-def throughput_by_queue(using: str, now: datetime, span: timedelta) -> dict[str, int]:
-    """Return how many runs of each queue ended in a period before ``now``.
+def throughput_by_queue(using: str, now: datetime, span: timedelta) -> tuple[dict[str, int], bool]:
+    """Return how many runs of each queue ended in a period before ``now``, and if these are all.
 
-    Only the newest runs are read: see `NewestRuns`. So the numbers may be too small on a site that
-    executes more in the period.
+    Only the newest runs are read: see `NewestRuns`.
     """
-    newest = NewestRuns.of(using).runs
-    ended = newest.filter(finished_at__gte=now - span, started_at__isnull=False)
-    return dict(ended.order_by().values_list("queue").annotate(Count("pk")))
+    newest = NewestRuns.of(using)
+    ended = newest.runs.filter(finished_at__gte=now - span, started_at__isnull=False)
+    numbers = dict(ended.order_by().values_list("queue").annotate(Count("pk")))
+    return numbers, newest.reach(now - span)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext
 
-from sisy.alerting.cancel_advice import cancel_command
+from sisy.alerting.advised_commands import cancel_command
 from sisy.models import Run, RunState
 from sisy.records.choices import LIVE_STATES
 

@@ -124,9 +124,11 @@ def find_all(
 def processes_named(using: str, name: str) -> tuple[int, ...]:
     """Return the keys of the processes of a host, or of the one with a name such as 7@host."""
     processes = Process.all_objects.using(using)
-    pid, _, host = name.rpartition("@")
+    pid, at, host = name.rpartition("@")
     pid = pid.rpartition(" ")[2]  # "worker 7@host" is the name on pages
-    if pid.isascii() and pid.isdigit() and len(pid) < 10:
+    if at:
+        if not (pid.isascii() and pid.isdigit() and len(pid) < 10):
+            return ()
         processes = processes.filter(pid=int(pid))
     found = processes.filter(host=host).order_by("-pk").values_list("pk", flat=True)
     return tuple(found[:MAX_PROCESSES])

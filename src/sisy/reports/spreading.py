@@ -1,15 +1,17 @@
 """Spread tasks that start at the same time: which they are, how, and what it does to the load."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice, pairwise
 
 from sisy.exceptions import ScheduleError
 from sisy.models import Task
 from sisy.planning.timing import Timing, ready_at
-from sisy.reports.load import Cell, DueGroup, cells
+from sisy.reports.durations import usual_by_task
+from sisy.reports.load import Cell, DueGroup
 from sisy.schedules.calendar import just_before
 from sisy.schedules.names import ALIASES
 
@@ -17,6 +19,7 @@ MAX_GROUPS_READ = 50  # schedules of a time span, those with most tasks
 MAX_TASKS_READ = 300  # tasks with one of these schedules
 MAX_TASKS_LISTED = 50
 MAX_STARTS_COUNTED = 100  # of a task in a preview
+OCCURRENCES_COMPARED = 4  # of a task, to find out how often it is due
 PREVIEW, SLICE = timedelta(hours=2), timedelta(minutes=5)
 
 HASHED = "h"
@@ -32,14 +35,16 @@ class DueTask:
 
     Attributes:
         due: when it is due for the first time in the span.
-        takes: how long runs with its schedule usually take; None if unknown.
+        starts: when that run starts, with the task's spread.
         changed: a copy of it that starts at another time; None if the way does not fit it.
+        takes: how long its runs usually take; None if unknown.
     """
 
     task: Task
     due: datetime
-    takes: timedelta | None
+    starts: datetime
     changed: Task | None
+    takes: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +75,26 @@ def spread_copy(task: Task, way: str) -> Task | None:
         if expression is None or expression == task.schedule:
             return None
         changed.schedule = expression
-    elif changed.spread < SPREADS[way]:
+    elif changed.spread < SPREADS[way] and _leaves_room(task, SPREADS[way]):
         changed.spread = SPREADS[way]
     else:
         return None
     return changed
+
+
+def _leaves_room(task: Task, spread: timedelta) -> bool:
+    """Return whether a spread is at most half of the time between the next occurrences."""
+    try:
+        timing = Timing.of(task)
+    except ScheduleError:
+        return False
+    if task.next_run is None:
+        return True
+    first = just_before(task.next_run)
+    due = islice(
+        timing.between(first, first + 2 * OCCURRENCES_COMPARED * spread), OCCURRENCES_COMPARED
+    )
+    return all(2 * spread <= later - earlier for earlier, later in pairwise(due))
 
 
 def due_tasks(
@@ -86,71 +106,62 @@ def due_tasks(
         groups: the groups of all tasks.
         way: one of the `WAYS` to spread them.
     """
-    takes = _schedules_of(groups, start, end)
-    schedules, zones = {text for text, _ in takes}, {zone for _, zone in takes}
+    timings = _schedules_of(groups, start, end)
+    schedules, zones = {text for text, _ in timings}, {zone for _, zone in timings}
     tasks = Task.objects.using(using).active().filter(next_run__lt=end)
     alike = tasks.filter(schedule__in=schedules, timezone__in=zones)
     found = []
     for task in alike.order_by("label", "pk")[:MAX_TASKS_READ]:
         try:
-            due = Timing.of(task).next_after(just_before(start))
+            timing = Timing.of(task)
+            due = timing.next_after(just_before(start))
         except ScheduleError:
             continue
         if due is not None and due < end:
-            usual = takes.get((task.schedule, task.timezone))
             changed = spread_copy(task, way)
-            found.append(DueTask(task=task, due=due, takes=usual or None, changed=changed))
-    return sorted(found, key=lambda one: one.changed is None)[:MAX_TASKS_LISTED]
+            starts = ready_at(task, due, timing.next_after(due))
+            found.append(DueTask(task=task, due=due, starts=starts, changed=changed))
+    shown = sorted(found, key=lambda one: one.changed is None)[:MAX_TASKS_LISTED]
+    takes = usual_by_task(using, [one.task.pk for one in shown])
+    return [replace(one, takes=takes.get(one.task.pk)) for one in shown]
 
 
 def _schedules_of(
     groups: Sequence[DueGroup], start: datetime, end: datetime
-) -> dict[tuple[str, str], timedelta]:
-    """Return the schedules of most of the tasks that are due in a time span.
-
-    Each has its zone, and how long its runs usually take.
-    """
+) -> list[tuple[str, str]]:
+    """Return the schedules of most of the tasks that are due in a time span, with their zones."""
     numbers: Counter[tuple[str, str]] = Counter()
-    takes: dict[tuple[str, str], timedelta] = {}
     for group in groups:
         schedule = group.schedule()
         first, last = map(just_before, group.within(start, end))
         if schedule is not None and schedule.count_between(first, last):
             key = (group.expression, group.timezone)
             numbers[key] += group.number  # type: ignore[assignment]  # may be a fraction
-            takes[key] = group.takes
-    return {key: takes[key] for key, _ in numbers.most_common(MAX_GROUPS_READ)}
+    return [key for key, _ in numbers.most_common(MAX_GROUPS_READ)]
 
 
 def compare(tasks: Sequence[DueTask], start: datetime) -> Comparison:
     """Return the starts of tasks in two hours from ``start`` on, before and after the change.
 
-    Tasks that do not change are left out: they would hide what changes.
+    Tasks that do not change are left out: they would hide what changes. If none changes, all are
+    counted.
     """
-    count = PREVIEW // SLICE
-    changing = [
-        (one.task, one.changed)
-        for one in tasks
-        if one.changed is not None and not _is_frequent(one.changed, start)
-    ]
-    before = cells([_group_of(task) for task, _ in changing], start, SLICE, count)
-    after = [Cell(start=cell.start) for cell in before]
-    # A forecast draws a spread evenly. Here, each task has its own delay.
-    for _, changed in changing:
-        for moment in _starts(changed, start, start + PREVIEW):
-            after[int((moment - start) / SLICE)].starts += 1
-    return Comparison(before=before, after=after)
-
-
-def _group_of(task: Task) -> DueGroup:
-    return DueGroup(
-        expression=task.schedule,
-        timezone=task.timezone,
-        key=task.label,
-        spread=task.spread,
-        start=task.start_running,
-        end=task.end_running,
+    changing = [(one.task, one.changed) for one in tasks if one.changed is not None]
+    pairs = changing or [(one.task, one.task) for one in tasks]
+    rare = [pair for pair in pairs if not _is_frequent(pair[1], start)]
+    return Comparison(
+        before=_starts_of([task for task, _ in rare], start),
+        after=_starts_of([changed for _, changed in rare], start),
     )
+
+
+def _starts_of(tasks: Iterable[Task], start: datetime) -> list[Cell]:
+    # A forecast draws a spread evenly. Here, each task has its own delay.
+    found = [Cell(start=start + n * SLICE) for n in range(PREVIEW // SLICE)]
+    for task in tasks:
+        for moment in _starts(task, start, start + PREVIEW):
+            found[int((moment - start) / SLICE)].starts += 1
+    return found
 
 
 def _is_frequent(task: Task, start: datetime) -> bool:

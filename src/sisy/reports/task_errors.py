@@ -2,48 +2,25 @@
 
 Errors are of one kind if they have the same class, and their messages differ only in numbers.
 
-An error is new since an event if the task failed with it only after that. Two events are known:
-
-- the newest change of the task's settings, by a person or by a deploy that changed its declaration
-- the start of the version of the project that serves the task's queue now, if ``SISY_VERSION``
-  names it; else the first start among the workers that serve the queue now
-
-It is not new if the ledger does not reach back to before the event.
+An error is new since an event, such as a deploy (see `task_events`), if the task failed with it
+only after that. It is not new if the ledger does not reach back to before the event.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.utils.translation import gettext
-
-from sisy import conf
-from sisy.models import Process, Role, Run, Task, TaskChange
-from sisy.models.process import DEFAULT_VERSION
-from sisy.records.choices import FAILED_STATES, ChangedBy
-from sisy.reports import formatting
+from sisy.models import Run, Task
+from sisy.records.choices import FAILED_STATES
 from sisy.reports.by_state import keys_of, troubled
+from sisy.reports.task_events import events_of
 
 MAX_RUNS_READ = 500  # failed runs, the newest ones
 MAX_LENGTH = 300  # characters of a message
-MAX_PROCESSES_READ = 500  # newest processes, including those that have ended
 
 # Longer first: a UUID has numbers in it.
 VARIABLE = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b0x[0-9a-f]+\b|\d+", re.I)
 FRAME = re.compile(r'^\s*File ".*", line \d+, in (\S+)', re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """A moment after which the task may have begun to fail.
-
-    Attributes:
-        words: the event with its moment.
-    """
-
-    at: datetime
-    words: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,48 +87,13 @@ def _mark_new(
     planned = Run.objects.using(using).filter(task=task).order_by("pk")
     first_run = planned.values_list("planned_at", flat=True).first()
     known_since = max(filter(None, (first_run, read_since)), default=now)
-    events = [event for event in _events(using, task, now) if event.at > known_since]
+    events = events_of(using, [task], now)[task.pk]
+    events = [event for event in events if event.at > known_since]
     for group in groups:
         for event in sorted(events, key=lambda event: event.at, reverse=True):
             if group.first is not None and group.first >= event.at:
                 group.new_since = event.words
                 break
-
-
-def _events(using: str, task: Task, now: datetime) -> list[Event]:
-    """Return the newest change of the task, and the start of its workers, if they are known."""
-    events = []
-    changes = TaskChange.objects.using(using).filter(task_id=task.pk).order_by("-pk")
-    for change in changes:
-        if "state" not in change.fields:
-            moment = formatting.short(change.changed_at)
-            words = gettext("New since the settings were changed on %s")
-            if change.kind == ChangedBy.DECLARATION:
-                words = gettext("New since a deploy changed the settings on %s")
-            events.append(Event(at=change.changed_at, words=words % moment))
-            break
-    if task.engine in conf.get_settings().native_engines:
-        events += _starts(using, task.queue, now)
-    return events
-
-
-def _starts(using: str, queue: str, now: datetime) -> Iterator[Event]:
-    """Yield the first start of the version that serves a queue now, or else of its workers."""
-    workers = Process.objects.using(using).alive(now).filter(role=Role.WORKER)
-    serving = [worker for worker in workers.order_by("started_at") if queue in worker.queues]
-    if not serving:
-        return
-    version = serving[-1].version
-    if version and version != DEFAULT_VERSION:
-        known = Process.all_objects.using(using).order_by("-pk")[:MAX_PROCESSES_READ]
-        first = min(process.started_at for process in known if process.version == version)
-        words = gettext("New since version %(version)s started on %(moment)s")
-        named = {"version": version, "moment": formatting.short(first)}
-        yield Event(at=first, words=words % named)
-    else:
-        first = serving[0].started_at
-        words = gettext("New since the workers started on %s")
-        yield Event(at=first, words=words % formatting.short(first))
 
 
 def _message(run: Run) -> str:

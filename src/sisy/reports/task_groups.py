@@ -104,6 +104,12 @@ def _prefix(tasks: QuerySet[Any]) -> Combinable:
     )
 
 
+def prefix_of(label: str) -> str:
+    """Return the prefix of a label, as `_prefix` does in the database."""
+    ends = (place for each in SEPARATORS if (place := label.find(each)) >= 0)
+    return label[: min(ends, default=0)].strip(" ")
+
+
 def _app(tasks: QuerySet[Any]) -> Combinable:
     # A database knows no apps. Most sites have few functions, of even fewer apps.
     paths = tasks.order_by().values_list("target_path", flat=True).distinct()[:MAX_PATHS_READ]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from sisy.models import Run, RunState, Task
+from sisy.models import Run, Task
+from sisy.reports import formatting
 from sisy.reports.durations import percentile
 
 MAX_RUNS_READ = 1000  # newest runs, including those that were never started
@@ -39,7 +40,7 @@ class EndedRun:
 
     @property
     def state_in_words(self) -> str:
-        return str(dict(RunState.choices).get(self.state, self.state))
+        return formatting.name_of_state(self.state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

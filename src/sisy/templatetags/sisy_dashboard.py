@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django import template
 from django.template import Context
@@ -15,13 +14,16 @@ from sisy.dashboard import notes
 from sisy.dashboard.actions.pausing import PAUSE_HOURS
 from sisy.dashboard.charts import bars as bars_of_tracks
 from sisy.dashboard.charts import squares as rows_of_squares
-from sisy.dashboard.icons import ICONS
+from sisy.dashboard.icons import ALERT_ICONS, ICONS
 from sisy.dashboard.page_request import PageRequest
+from sisy.exceptions import ScheduleError
 from sisy.models import Attempt, Run, RunState, Task, TaskState
 from sisy.reports import disclosure, formatting
+from sisy.reports.notes import first_line as first_line_of
 from sisy.reports.output import ShownProgress
 from sisy.reports.squares import LatestRuns
 from sisy.reports.timeline.tracks import Track
+from sisy.schedules.zones import zone_named
 
 register = template.Library()
 
@@ -64,8 +66,8 @@ def _time(value: datetime, words: str) -> str:
 def in_zone(value: datetime, zone: str) -> str:
     """Return a moment in a zone, with its abbreviation; empty if the zone does not exist."""
     try:
-        return f"{value.astimezone(ZoneInfo(zone)):%a %H:%M:%S %Z}"
-    except (ValueError, ZoneInfoNotFoundError):
+        return f"{value.astimezone(zone_named(zone)):%a %H:%M:%S %Z}"
+    except ScheduleError:
         return ""
 
 
@@ -76,9 +78,9 @@ def span(value: timedelta | None) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def squares(context: Context, task: Task, latest: LatestRuns) -> SafeString:
-    """Return the squares of a task's latest runs, each a link to the run."""
-    return rows_of_squares.of_task(_visit(context), task, latest)
+def squares(context: Context, label: str, latest: LatestRuns) -> SafeString:
+    """Return the squares of the latest runs of a row of tasks, each a link to the run."""
+    return rows_of_squares.of_row(_visit(context), label, latest)
 
 
 @register.simple_tag(takes_context=True)
@@ -103,7 +105,7 @@ def as_note(value: str) -> SafeString:
 @register.filter
 def first_line(value: str) -> str:
     """Return the first line of a task's note."""
-    return notes.first_line(value)
+    return first_line_of(value)
 
 
 @register.filter
@@ -157,6 +159,14 @@ def icon(name: str) -> SafeString:
 
 
 @register.simple_tag
+def alert_icon(kind: str) -> SafeString:
+    """Return the icon of a kind of alert."""
+    return format_html(
+        '<span aria-hidden="true">{}</span>', ALERT_ICONS.get(kind, ICONS["problem"])
+    )
+
+
+@register.simple_tag
 def glyph(name: str) -> str:
     """Return the character of an icon."""
     return ICONS[name]
@@ -165,8 +175,7 @@ def glyph(name: str) -> str:
 @register.simple_tag
 def state(value: str, reason: str = "") -> SafeString:
     """Return a state with its symbol, colour and word, and the reason as a tooltip."""
-    words = {**dict(RunState.choices), **dict(TaskState.choices)}
-    return _state(value, str(words.get(value, value)), reason)
+    return _state(value, formatting.name_of_state(value), reason)
 
 
 @register.simple_tag(takes_context=True)
@@ -223,7 +232,7 @@ def schedule_words(task: Task) -> str:
 def _state(value: str, words: str, reason: str) -> SafeString:
     return format_html(
         '<span class="sisy-state {}"{}><span aria-hidden="true">{}</span> {}</span>',
-        formatting.LOOKS.get(value, "quiet"),  # type: ignore[call-overload]
+        formatting.looks_of(value),
         format_html(' title="{}"', reason) if reason else "",
         ICONS.get(value, "?"),
         words,

@@ -1,5 +1,6 @@
 """The message of an action to its user, and its entry in the admin's log."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +11,31 @@ from django.utils.translation import gettext, ngettext
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A page to which a message leads, by its name and the keys in its address."""
+
+    page: str
+    keys: tuple[int, ...]
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The message of an action, with a level of Django's messages."""
 
     words: str
     level: int = messages.SUCCESS
+    link: Link | None = None
 
 
-def done(words: str, count: int) -> Result:
+def done(words: str, count: int, link: Link | None = None) -> Result:
     """Return a success message, or a warning if ``count`` is 0."""
-    return Result(words, messages.SUCCESS if count else messages.WARNING)
+    return Result(words, messages.SUCCESS if count else messages.WARNING, link)
+
+
+def to_run(pks: Sequence[int]) -> Link | None:
+    """Return a link to the run that an action has submitted; None if there is not just one."""
+    return Link("run", (pks[0],), gettext("Open run #%d") % pks[0]) if len(pks) == 1 else None
 
 
 def submitted(count: int) -> str:

@@ -7,8 +7,8 @@ from django.contrib import messages
 from django.db import router
 from django.utils.translation import gettext, ngettext
 
-from sisy.dashboard.actions.cancelling import told
-from sisy.dashboard.actions.result import Result, done, note, refusal
+from sisy.dashboard.actions.cancelling import cancelled_in_words
+from sisy.dashboard.actions.result import Result, done, note, refusal, to_run
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.models import Run, RunState
 from sisy.models.run import RunQuerySet
@@ -45,7 +45,8 @@ def cancel_force(user: Any, runs: RunQuerySet) -> Iterator[Result]:
 
 def retry(user: Any, runs: RunQuerySet) -> Iterator[Result]:
     """Submit a new run for each finished one; report those that cannot be retried."""
-    count, refusals = 0, []
+    submitted: list[int] = []
+    refusals = []
     for run in runs.using(router.db_for_write(Run)).order_by("pk"):
         try:
             again = run.retry()
@@ -53,14 +54,15 @@ def retry(user: Any, runs: RunQuerySet) -> Iterator[Result]:
             refusals.append(_naming(run, refusal(error)))
         else:
             note(user, run, f"Retried as run {again.pk}.")
-            count += 1
+            submitted.append(again.pk)
     for sentence in refusals[:MAX_REFUSALS_NAMED]:
         yield Result(sentence, messages.ERROR)
     if more := len(refusals[MAX_REFUSALS_NAMED:]):
         rest = ngettext("%d more run cannot be retried.", "%d more runs cannot be retried.", more)
         yield Result(rest % more, messages.ERROR)
+    count = len(submitted)
     words = ngettext("Submitted %d retry.", "Submitted %d retries.", count) % count
-    yield done(words if count else gettext("No runs were retried."), count)
+    yield done(words if count else gettext("No runs were retried."), count, to_run(submitted))
 
 
 def _cancelled(user: Any, runs: RunQuerySet, *, by_force: bool) -> Result:
@@ -75,7 +77,8 @@ def _cancelled(user: Any, runs: RunQuerySet, *, by_force: bool) -> Result:
         elif run.pk in asked:
             note(user, run, "Force cancel requested." if by_force else "Cancel requested.")
     before = chosen.running().exclude(pk__in=asked).exclude(cancel_requested_at=None).count()
-    said = told(len(cancelled), len(asked), before, by_force=by_force)
+    paths = [run.target_path for run in going if run.pk in asked]
+    said = cancelled_in_words(len(cancelled), len(asked), before, by_force=by_force, paths=paths)
     return done(said, len(cancelled) + len(asked))
 
 

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.contrib import messages
+from django.db import router
 from django.utils.translation import gettext, ngettext
 
-from sisy.dashboard.actions.result import Result, done, note, refusal
-from sisy.models import Task
+from sisy.dashboard.actions.result import Link, Result, done, note, refusal
+from sisy.models import Task, TaskChange
 from sisy.records.authorship import changed_by
 from sisy.records.choices import ChangedBy
 from sisy.reports import formatting
@@ -29,7 +30,10 @@ def set_schedule(user: Any, task: Task, schedule: str, timezone: str) -> Iterato
         yield Result(refusal(error), messages.ERROR)
         return
     note(user, task, f"Changed the schedule from {before} to {after}.")
-    yield done(gettext("Saved. The new schedule applies from now on."), 1)
+    change = TaskChange.objects.using(router.db_for_write(Task)).filter(task_id=task.pk)
+    newest = change.order_by("-pk").first()
+    link = Link("revert", (task.pk, newest.pk), gettext("Revert…")) if newest else None
+    yield done(gettext("Saved. The new schedule applies from now on."), 1, link)
 
 
 def spread(user: Any, chosen: Iterable[DueTask]) -> Iterator[Result]:

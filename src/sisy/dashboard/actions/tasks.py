@@ -6,22 +6,24 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import router
+from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
-from sisy.dashboard.actions.cancelling import counted, told
-from sisy.dashboard.actions.result import Result, done, note, refusal, submitted
+from sisy.dashboard.actions.cancelling import cancelled_in_words, counted
+from sisy.dashboard.actions.result import Result, done, note, refusal, submitted, to_run
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.records.authorship import changed_by
 from sisy.records.choices import ChangedBy
 from sisy.reports import formatting
+from sisy.runtime.durations import in_zone
 
 Tasks = Iterable[Task]
 
 
 def run_now(user: Any, tasks: Tasks) -> Iterator[Result]:
     """Submit a run of each task."""
-    count = 0
+    runs: list[int] = []
     for task in tasks:
         try:
             run = task.run_now()
@@ -29,8 +31,8 @@ def run_now(user: Any, tasks: Tasks) -> Iterator[Result]:
             yield Result(f"{task}: {refusal(error)}", messages.ERROR)
             continue
         note(user, task, f"Submitted run {run.pk}.")
-        count += 1
-    yield done(submitted(count), count)
+        runs.append(run.pk)
+    yield done(submitted(len(runs)), len(runs), to_run(runs))
 
 
 def pause(
@@ -49,7 +51,7 @@ def pause(
     words = ngettext("Paused %d task.", "Paused %d tasks.", count) % count
     if count and until is not None:
         resumes = ngettext("Sisy resumes it at %s.", "Sisy resumes them at %s.", count)
-        words = f"{words} {resumes % formatting.short(until)}"
+        words = f"{words} {resumes % in_zone(until, timezone.get_current_timezone())}"
     nothing = gettext("Nothing to pause: no selected task is active.")
     yield done(words if count else nothing, count)
 
@@ -92,6 +94,7 @@ def cancel_runs(user: Any, tasks: Tasks) -> Iterator[Result]:
     """Cancel the queued runs of each task, and ask running ones to stop."""
     reason = gettext("Cancelled by %s.") % user
     cancelled, asked, asked_before = 0, 0, 0
+    paths: set[str] = set()
     for task in tasks:
         runs = Run.objects.using(router.db_for_write(Run))
         of_task, asked_of_task = cancel_or_request(
@@ -101,7 +104,9 @@ def cancel_runs(user: Any, tasks: Tasks) -> Iterator[Result]:
             note(user, task, said)
         cancelled += len(of_task)
         asked += len(asked_of_task)
+        paths |= {task.target_path} if asked_of_task else set()
         going = runs.live_of([task.pk]).filter(state=RunState.RUNNING)
         stopping = going.exclude(cancel_requested_at=None)
         asked_before += stopping.exclude(pk__in=asked_of_task).count()
-    yield done(told(cancelled, asked, asked_before), cancelled + asked)
+    words = cancelled_in_words(cancelled, asked, asked_before, paths=paths)
+    yield done(words, cancelled + asked)

@@ -32,7 +32,7 @@ def squares(cells: Sequence[Cell], slots: int, most: float, base: float = 0.0) -
     """Return cells side by side.
 
     Args:
-        slots: the number of runs that can execute at once.
+        slots: the number of runs that can execute at once; 0 if no worker is running.
         most: the number of runs that start in the busiest cell of the map.
         base: the number at which heights and levels begin.
     """
@@ -43,7 +43,7 @@ def squares(cells: Sequence[Cell], slots: int, most: float, base: float = 0.0) -
             width=width,
             height=round(HEIGHT * max(0.0, cell.starts - base) / (most - base)) if most else 0,
             level=_level(max(0.0, cell.starts - base), most - base),
-            is_over=cell.busy > slots,
+            is_over=bool(slots) and cell.busy > slots,
             number=_above(cell.starts, base),
             cell=cell,
         )

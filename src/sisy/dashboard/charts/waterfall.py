@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import gettext, gettext_lazy
 
-from sisy.models import RunState
 from sisy.reports import formatting
 from sisy.reports.phases import AttemptPhases, Phase, PhaseKind
 
@@ -98,7 +97,7 @@ def _bar(phase: Phase, state: str, start: datetime, end: datetime) -> PhaseBar:
     whole = end - start
     width = max(THINNEST, 100 * (phase.span / whole))
     is_running = phase.kind == PhaseKind.RUNNING
-    looks = f"bar {formatting.LOOKS.get(RunState(state), 'quiet')}" if is_running else phase.kind
+    looks = f"bar {formatting.looks_of(state)}" if is_running else phase.kind
     named = {
         "kind": KINDS[phase.kind],
         "span": formatting.span(phase.span),

@@ -9,7 +9,7 @@ from django.utils import dates
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy.models import RunState
+from sisy.reports import formatting
 from sisy.reports.daily import Day, Days
 
 WEEKS = 53
@@ -130,8 +130,7 @@ def _looks(day: Day | None) -> str:
 def _in_words(day: Day | None) -> str:
     if day is None:
         return gettext("not counted")
-    known = dict(RunState.choices)
-    counted = [f"{number} {known.get(state, state)}" for state, number in day.states.most_common()]
+    counted = formatting.counted_states(day.states)
     if not day.is_complete:
         counted.append(gettext("successful runs are not counted"))
     return ", ".join(counted) or gettext("no runs")

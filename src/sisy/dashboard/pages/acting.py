@@ -7,15 +7,18 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.views import View
 
 from sisy.dashboard.access import Dashboard
-from sisy.dashboard.actions import alerts, processes, queues, runs, tasks
+from sisy.dashboard.actions import alerts, confirming, processes, queues, runs, tasks
+from sisy.dashboard.actions.confirming import Question
 from sisy.dashboard.actions.noting import note_of, set_note
 from sisy.dashboard.actions.pausing import pause_of
 from sisy.dashboard.actions.result import Result
 from sisy.dashboard.page_request import PageRequest
+from sisy.dashboard.pages.confirmation import ask, is_confirmed
 from sisy.models import Alert, Process, Run, Task
 from sisy.reports.ledger import key_of
 
@@ -45,6 +48,9 @@ class Acting(View):
     values: ClassVar[dict[str, Callable[[Form], dict[str, Any]]]] = {}
     """By verb, a function that reads further arguments of its action from the form."""
 
+    questions: ClassVar[dict[str, Callable[[Any], Question | None]]] = {}
+    """By verb, a function that returns what to ask first, if the chosen objects need it."""
+
     back: ClassVar[str]
     """The page to redirect to, unless the form names another one."""
 
@@ -52,11 +58,18 @@ class Acting(View):
         page_request = PageRequest(self.dashboard, request, {})
         if verb not in self.verbs or not page_request.may(self.verbs[verb][0]):
             raise PermissionDenied
-        for said in self.act(page_request, verb):
-            messages.add_message(request, said.level, said.words, fail_silently=True)
-        return HttpResponseRedirect(page_request.next_address(self.back))
+        back = page_request.next_address(self.back)
+        # The messages name moments in the zone that the reader chose, as the pages do.
+        with timezone.override(page_request.zone):
+            if verb in self.questions and not is_confirmed(page_request):
+                question = self.questions[verb](self.chosen(page_request))
+                if question is not None:
+                    return ask(page_request, question, back, self.back)
+            page_request.show(self.act(page_request, verb))
+        return HttpResponseRedirect(back)
 
     def act(self, page_request: PageRequest, verb: str) -> Iterable[Result]:
+        """Run the verb, and yield what it did."""
         _, act = self.verbs[verb]
         form = page_request.request.POST
         values = self.values[verb](form) if verb in self.values else {}
@@ -117,6 +130,13 @@ class TaskActing(RowsActing):
         "note": ("change_task", set_note),
     }
     values = {"pause": pause_of, "note": note_of}
+    questions = {
+        "run": confirming.run_now,
+        "pause": confirming.pause,
+        "resume": confirming.resume,
+        "cancel": confirming.cancel_runs_of,
+        "back_to_code": confirming.back_to_code,
+    }
 
 
 class RunActing(RowsActing):
@@ -127,12 +147,18 @@ class RunActing(RowsActing):
         "cancel_force": ("cancel_run", runs.cancel_force),
         "retry": ("run_task", runs.retry),
     }
+    questions = {
+        "cancel": confirming.cancel,
+        "cancel_force": confirming.cancel_force,
+        "retry": confirming.retry,
+    }
 
 
 class ProcessActing(RowsActing):
     back = "fleet"
     model = Process
     verbs = {"drain": ("pause_task", processes.drain)}
+    questions = {"drain": confirming.drain}
 
 
 class AlertActing(RowsActing):

@@ -1,27 +1,36 @@
 """The rows of alerts, with what people may do: on the overview, a task's page and a run's page."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sisy.dashboard.actions.alerts import MUTE_HOURS
 from sisy.dashboard.page_request import PageRequest
 from sisy.reports.alerts import Severity
+from sisy.reports.alerts.facts import facts_beside
 from sisy.reports.alerts.grouping import AlertGroup
 
 
-def rows_of(page_request: PageRequest, groups: Iterable[AlertGroup], here: str) -> dict[str, Any]:
+def rows_of(
+    page_request: PageRequest, groups: Sequence[AlertGroup], *, shows_notes: bool = True
+) -> dict[str, Any]:
     """Return the context of the template of alert rows.
 
     Args:
-        here: the address to return to after an action.
+        shows_notes: whether an alert about one task shows the first line of the task's note.
     """
     now = page_request.now
+    facts = facts_beside(page_request.using, groups, now)
     return {
-        "groups": [(group, group.muted_until(now), _looks(group, now)) for group in groups],
-        "here": here,
+        "groups": [
+            (group, group.muted_until(now), _looks(group, now), facts[group.key])
+            for group in groups
+        ],
+        "shows_notes": shows_notes,
+        "here": page_request.here,
         "may_handle": page_request.may("handle_alert"),
         "may_run": page_request.may("run_task"),
+        "may_cancel": page_request.may("cancel_run"),
         "may_backfill": page_request.may("backfill_task"),
         "mute_hours": [(hours, timedelta(hours=hours)) for hours in MUTE_HOURS],
     }
@@ -31,5 +40,5 @@ def _looks(group: AlertGroup, now: datetime) -> str:
     """Return the classes of a group in the style sheet."""
     looks = "bad" if group.severity in (Severity.CRITICAL, Severity.ERROR) else "warn"
     # A delay that will happen again is not a problem now, but it was not handled either.
-    is_handled = group.is_handled(now) and group.lead.again_at is None
+    is_handled = group.is_handled(now) and not group.will_recur
     return f"{looks} handled" if is_handled else looks

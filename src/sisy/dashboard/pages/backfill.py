@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
@@ -36,14 +35,14 @@ class BackfillPage(PageBelowTask):
         form = page_request.keys["form"]
         if not form.is_valid() or (said := run(request.user, form)) is None:
             return self.whole(page_request)
-        messages.add_message(request, said.level, said.words, fail_silently=True)
+        page_request.show([said])
         return HttpResponseRedirect(page_request.address("task", task_of(page_request).pk))
 
     def chosen_zone(self, page_request: PageRequest) -> None:
         """Return None: the form is always read in the zone of the site."""
 
     def title_of(self, page_request: PageRequest) -> str:
-        return gettext("Backfill: %s") % task_of(page_request).label
+        return gettext("Backfill of %s") % task_of(page_request).label
 
     def context(self, page_request: PageRequest) -> dict[str, Any]:
         form = page_request.keys["form"]

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.charts.strip import Strip, day_strip, week_strip
-from sisy.dashboard.dst_notes import Occurrence, told
+from sisy.dashboard.dst_notes import Occurrence, with_notes
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
 from sisy.dashboard.parameters import any_text, elsewhere
@@ -82,7 +82,7 @@ def meaning(expression: str, zone: str, key: str, now: datetime) -> Meaning:
     return Meaning(
         **found,
         words=formatting.words_of(expression, zone, key),
-        coming=list(told(schedule.upcoming(now, MAX_OCCURRENCES_SHOWN), zone, now)),
+        coming=list(with_notes(schedule.upcoming(now, MAX_OCCURRENCES_SHOWN), zone, now)),
         strips=(day_strip(schedule, now), week_strip(schedule, now)),
     )
 

@@ -8,13 +8,19 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponseBadRequest,
+    HttpResponseBase,
+    StreamingHttpResponse,
+)
 from django.utils.translation import gettext
 from django.views import View
 
 from sisy.dashboard.access import Dashboard
 from sisy.dashboard.page_request import PageRequest
-from sisy.dashboard.pages.runs import search_of
+from sisy.dashboard.pages.runs import problems_of, search_of
 from sisy.models import Run
 from sisy.reports import disclosure
 from sisy.reports.run_search import find_all
@@ -37,6 +43,8 @@ class ExportView(View):
         if kind not in KINDS:
             raise Http404(gettext("Use csv or json."))
         page_request = PageRequest(self.dashboard, request, {})
+        if problems := problems_of(page_request):
+            return HttpResponseBadRequest("\n".join(problems), content_type="text/plain")
         write = csv_lines if kind == "csv" else json_lines
         lines = write(rows(page_request))
         # Django would read all of a plain iterator before it sends anything under ASGI.
@@ -68,7 +76,7 @@ def row_of(run: Run, *, in_full: bool) -> dict[str, Any]:
     """Return the columns of a run, durations in seconds. The reason is cut as on pages."""
     moments = {
         name: moment.isoformat() if (moment := getattr(run, name)) else None
-        for name in ("due_at", "planned_at", "started_at", "finished_at")
+        for name in ("due_at", "occurrence_at", "planned_at", "started_at", "finished_at")
     }
     return {
         "run": run.pk,

@@ -20,6 +20,7 @@ class FleetPage(Page):
 
     name = "fleet"
     title = _("Workers and queues")
+    sheets = ("sisy/fleet.css",)
 
 
 def build_processes(page_request: PageRequest) -> dict[str, Any]:

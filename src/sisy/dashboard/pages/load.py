@@ -30,6 +30,7 @@ class LoadPage(Page):
 
     name = "load"
     title = _("Upcoming load")
+    sheets = ("sisy/load.css",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +70,11 @@ def build_load(page_request: PageRequest) -> dict[str, Any]:
         "zone": timezone.get_current_timezone_name(),
         "day": squares(day, slots, most_in_day, base_of_day),
         "base_of_day": f"{base_of_day:,.0f}" if base_of_day else "",
+        "least_in_day": round(base_of_day),
         "base_of_week": f"{base_of_week:,.0f}" if base_of_week else "",
         "ticks": Window(start=day[0].start, end=day[-1].start + QUARTER).ticks(zone),
         "most": f"{most_in_day:,.0f}",
+        "most_above": f"{most_in_day - base_of_day:,.0f}",
         "week": [
             (name, _row(row, slots, most_in_week, base_of_week))
             for name, row in by_day(week, zone)
@@ -79,7 +82,7 @@ def build_load(page_request: PageRequest) -> dict[str, Any]:
         "moments": [
             (moment, longest_wait(moment.work, by_queue)) for moment in busiest_of(page_request)
         ],
-        "is_over": any(cell.busy > slots for cell in (*day, *week)),
+        "is_over": bool(slots) and any(cell.busy > slots for cell in (*day, *week)),
     }
 
 
@@ -112,7 +115,7 @@ def _map_of(page_request: PageRequest) -> LoadMap:
     def drawn() -> LoadMap:
         groups, hour = groups_of(page_request).groups, _hour(page_request)
         return LoadMap(
-            day=cells(groups, hour, QUARTER, DAY // QUARTER),
+            day=cells(groups, _quarter(page_request), QUARTER, DAY // QUARTER),
             week=cells(groups, hour, HOUR, DAYS * DAY // HOUR),
         )
 
@@ -136,6 +139,12 @@ def _cached(page_request: PageRequest, name: str, compute: Callable[[], T]) -> T
 
 def _hour(page_request: PageRequest) -> datetime:
     return page_request.now.replace(minute=0, second=0, microsecond=0)
+
+
+def _quarter(page_request: PageRequest) -> datetime:
+    """Return when the current 15 minutes began: the past has no tasks to show."""
+    hour = _hour(page_request)
+    return hour + (page_request.now - hour) // QUARTER * QUARTER
 
 
 def _key(page_request: PageRequest, name: str) -> str:

@@ -1,25 +1,28 @@
 """The pages that retry or cancel all runs that match the filters, once a person has confirmed."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import router
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext, ngettext
-from django.utils.translation import gettext_lazy as _
 
+from sisy.dashboard.actions import confirming
 from sisy.dashboard.actions import runs as actions
+from sisy.dashboard.actions.confirming import Question
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page
-from sisy.dashboard.pages.runs import RunsPage, search_of
+from sisy.dashboard.pages.runs import RunsPage, problems_of, search_of
 from sisy.models import Run
+from sisy.models.run import RunQuerySet
 from sisy.records.choices import FAILED_STATES, LIVE_STATES
+from sisy.reports import formatting
+from sisy.reports.ledger import key_of
 from sisy.reports.run_filter import RunFilter
-from sisy.reports.run_search import find_all, in_states
+from sisy.reports.run_search import RunSearch, find_all, in_states
 
 MAX_CHANGED = 1000  # runs that one press changes
 MAX_PARTS = 20  # parts of a search, each with the limit of one page
@@ -28,21 +31,19 @@ VERBS = {
     "retry": ("run_task", FAILED_STATES, actions.retry),
     "cancel": ("cancel_run", LIVE_STATES, actions.cancel),
 }
-EFFECTS = {
-    "retry": _(
-        "Each is submitted again, with the same input, in addition to the schedule. Runs that "
-        "cannot be retried are listed."
-    ),
-    "cancel": _("Queued runs will not start. Running ones are asked to stop."),
-}
+EFFECTS = {"retry": confirming.RETRY_EFFECT, "cancel": confirming.CANCEL_EFFECT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matching:
-    """The runs that match, newest first, and whether there may be more."""
+    """The runs that match, newest first.
+
+    Attributes:
+        older: the key below which there may be more; None if these are all.
+    """
 
     runs: list[Run]
-    has_more: bool
+    older: int | None = None
 
 
 class MatchingPage(Page):
@@ -65,12 +66,17 @@ class MatchingPage(Page):
     def post(self, request: HttpRequest, **keys: Any) -> HttpResponse:
         page_request = PageRequest(self.dashboard, request, keys)
         self.prepare(page_request)
+        if problems_of(page_request):
+            return HttpResponseRedirect(request.get_full_path())
         _, _, act = VERBS[keys["verb"]]
-        rows = Run.objects.using(router.db_for_write(Run))
-        chosen = [run.pk for run in matching(page_request).runs]
-        for said in act(request.user, rows.filter(pk__in=chosen)):
-            messages.add_message(request, said.level, said.words, fail_silently=True)
-        return HttpResponseRedirect(back_of(page_request))
+        page_request.show(act(request.user, confirmed(page_request)))
+        # Runs that were retried still match, so the page of the others must begin below them.
+        older = key_of(request.POST.get("older", ""))
+        back = back_of(page_request) if older is None else older_of(page_request, older)
+        return HttpResponseRedirect(back)
+
+    def refusals_of(self, page_request: PageRequest) -> list[str]:
+        return problems_of(page_request)
 
     def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:
         return [(page_request.address("runs"), gettext("Runs"))]
@@ -80,31 +86,67 @@ class MatchingPage(Page):
         return gettext("Retry runs") if is_retry else gettext("Cancel runs")
 
     def context(self, page_request: PageRequest) -> dict[str, Any]:
-        verb, found = page_request.keys["verb"], matching(page_request)
+        verb, is_wrong = page_request.keys["verb"], bool(problems_of(page_request))
+        found = Matching(runs=[]) if is_wrong else matching(page_request)
         number = len(found.runs)
-        counts = Counter(str(run.get_state_display()) for run in found.runs)
+        question = Question(
+            words=gettext("Correct the filters.") if is_wrong else _question(verb, number),
+            parts=formatting.counted_states(Counter(run.state for run in found.runs)),
+            effect=str(EFFECTS[verb]) if number else "",
+            button=_button(verb, number) if number else "",
+            is_harmful=True,
+        )
         return {
-            "verb": verb,
+            "question": question,
             "number": number,
-            "has_more": found.has_more,
-            "question": _question(verb, number),
-            "states": [(count, words) for words, count in counts.most_common()],
-            "effect": EFFECTS[verb],
-            "button": _button(verb, number),
+            "fields": [
+                ("seen", ",".join(str(run.pk) for run in found.runs)),
+                ("older", "" if found.older is None else str(found.older)),
+            ],
+            "older_address": "" if found.older is None else older_of(page_request, found.older),
             "back": back_of(page_request),
+            "back_words": gettext("Back to the runs"),
         }
 
 
 def matching(page_request: PageRequest) -> Matching:
     """Return the runs that match and that the verb can change."""
-    using = page_request.using
-    _, states, _ = VERBS[page_request.keys["verb"]]
-    parts = find_all(using, in_states(search_of(page_request), states), most=MAX_CHANGED + 1)
-    found, is_over = [], False
+    search = _search_of(page_request)
+    if not search.states:
+        return Matching(runs=[])
+    before = key_of(page_request.asked.get("before", ""))
+    parts = find_all(page_request.using, search, before=before, most=MAX_CHANGED + 1)
+    found: list[Run] = []
+    older = None
     for part in islice(parts, MAX_PARTS):
-        found += [run for run in part.runs if run.state in states]
-        is_over = part.next_before is None
-    return Matching(runs=found[:MAX_CHANGED], has_more=len(found) > MAX_CHANGED or not is_over)
+        found += part.runs
+        older = part.next_before
+    if len(found) > MAX_CHANGED:
+        older = found[MAX_CHANGED - 1].pk
+    return Matching(runs=found[:MAX_CHANGED], older=older)
+
+
+def confirmed(page_request: PageRequest) -> RunQuerySet:
+    """Return the runs that the page listed, without those that no longer match."""
+    # Other runs may match by now, but the user has not confirmed them.
+    keys = [key_of(text) for text in page_request.request.POST.get("seen", "").split(",")]
+    seen = [key for key in keys if key is not None][:MAX_CHANGED]
+    search = _search_of(page_request)
+    rows: RunQuerySet = Run.objects.using(router.db_for_write(Run))
+    return rows.filter(search.conditions(), pk__in=seen) if search.states else rows.none()
+
+
+def _search_of(page_request: PageRequest) -> RunSearch:
+    """Return the search, limited to the states that the verb can change; it may have none."""
+    _, states, _ = VERBS[page_request.keys["verb"]]
+    search = in_states(search_of(page_request), states)
+    return replace(search, states=tuple(state for state in search.states if state in states))
+
+
+def older_of(page_request: PageRequest, before: int) -> str:
+    """Return the address of the page about the runs with smaller keys."""
+    filters = RunFilter.of(page_request.asked)
+    return f"{page_request.request.path}?{filters.query(before=str(before))}"
 
 
 def back_of(page_request: PageRequest) -> str:

@@ -16,14 +16,16 @@ from sisy.dashboard.parameters import a_key, moment_within, one_of
 from sisy.models import Run, Task
 from sisy.reports import formatting
 from sisy.reports.alerts import Severity, find_alerts
-from sisy.reports.alerts.grouping import AlertGroup, grouped, in_words
+from sisy.reports.alerts.grouping import AlertGroup, grouped
 from sisy.reports.alerts.recorded import last_closed_at
+from sisy.reports.alerts.verdict import by_need, first_since, in_words, problems_in
 from sisy.reports.figures import Figures, figures
 from sisy.reports.fleet import status
 from sisy.reports.grid import MAX_ROWS, grid
 from sisy.reports.ledger import ended_counts, key_of, listed, live_counts
 from sisy.reports.outbox import dead_letters
 from sisy.reports.output import progress_of
+from sisy.reports.task_rows import TaskRow, row_of, rows_by
 from sisy.reports.timeline import timeline
 from sisy.reports.timeline.window import Window
 
@@ -34,7 +36,7 @@ ZOOMS = (1, 3, 6, 12, 24)  # hours to either side
 ZOOM = 6
 YEARS = range(1971, 9990)  # arithmetic with days and zones may fail outside these years
 MAX_GROUPED_TASKS = 200  # tasks that share rows
-GROUPS = {"queue": "queue", "target": "target_path"}
+GROUPS = {"queue": "queue", "target": "target_path"}  # columns, by the filters of tasks
 ROWS = (("", _("task")), ("queue", _("queue")), ("target", _("callable")))
 MAX_LATEST_RUNS = 12
 FIGURES: tuple[tuple[Any, Callable[[Figures], str]], ...] = (
@@ -50,6 +52,7 @@ class OverviewPage(Page):
 
     name = "overview"
     title = _("Overview")
+    sheets = ("sisy/squares.css", "sisy/overview.css")
 
 
 def build_status(page_request: PageRequest) -> dict[str, Any]:
@@ -118,27 +121,34 @@ def build_counts(page_request: PageRequest) -> dict[str, Any]:
 
 def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     using, now = page_request.using, page_request.now
-    groups = grouped(find_alerts(using, now, in_full=page_request.sees_details))
-    # Handled alerts keep their place: if they moved, the next click would hit another row.
+    groups = by_need(grouped(find_alerts(using, now, in_full=page_request.sees_details)), now)
     verdict = in_words(groups, now)
-    begun = [group.since for group in groups if group.since and not group.is_handled(now)]
-    return rows_of(page_request, groups, page_request.address(OverviewPage.name)) | {
+    return rows_of(page_request, groups) | {
         "verdict": verdict,
-        "first_calm": _first_calm(groups),
-        "since": min(begun, default=None),
+        "headings": _headings(groups, now),
+        "since": first_since(groups),
+        "has_several": len(problems_in(groups)) > 1,
         "cleared_at": None if verdict else last_closed_at(using),
         "dead_letters": dead_letters(using),
         "messages_address": _messages_address(page_request),
     }
 
 
-def _first_calm(groups: Sequence[AlertGroup]) -> str:
-    """Return the key of the first group that is not a problem.
+def _headings(groups: Sequence[AlertGroup], now: datetime) -> dict[str, Any]:
+    """Return the headings of the list, by the key of the group that follows each.
 
-    It is empty if all groups are problems, and if none is: then the list needs no second heading.
+    The list needs none before its first group: the verdict is above that.
     """
-    calm = [group.key for group in groups if group.severity == Severity.INFO]
-    return calm[0] if 0 < len(calm) < len(groups) else ""
+    known = [group for group in problems_in(groups) if group.is_handled(now)]
+    informing = [group for group in groups if group.severity == Severity.INFO]
+    again = [group for group in informing if group.will_recur]
+    calm = [group for group in informing if not group.will_recur]
+    headings = [
+        (known, _("Acknowledged or muted")),
+        (again, _("Over, but will happen again")),
+        (calm, _("No action needed")),
+    ]
+    return {some[0].key: words for some, words in headings if some and some[0] is not groups[0]}
 
 
 def _messages_address(page_request: PageRequest) -> str:
@@ -156,15 +166,14 @@ def build_timeline(page_request: PageRequest) -> dict[str, Any]:
     )
     window = Window.around(middle or page_request.now, timedelta(hours=2 * hours))
     has_news = after is None and not grouped
-    tasks, following = (
-        _with_news(page_request) if has_news else _all_tasks(page_request, after, bool(grouped))
+    rows, following = (
+        _with_news(page_request) if has_news else _all_tasks(page_request, after, grouped)
     )
     tracks = timeline(
         page_request.using,
-        tasks,
+        rows,
         window,
         page_request.now,
-        by=GROUPS.get(grouped, ""),
         newest=page_request.news.runs if has_news and middle is None else None,
         in_full=page_request.sees_details,
     )
@@ -173,7 +182,8 @@ def build_timeline(page_request: PageRequest) -> dict[str, Any]:
 
     def link(**changes: Any) -> str:
         asked = {**here, "after": "" if after is None else after, **changes}
-        return "?" + urlencode({name: value for name, value in asked.items() if value != ""})
+        given = {name: value for name, value in asked.items() if value != ""}
+        return f"?{urlencode(given)}#timeline"
 
     def moved(moment: datetime) -> str:
         return link(at=moment.replace(microsecond=0).isoformat())
@@ -195,24 +205,25 @@ def build_timeline(page_request: PageRequest) -> dict[str, Any]:
     }
 
 
-def _with_news(page_request: PageRequest) -> tuple[list[Task], int | None]:
-    """Return the tasks of the first page, those of the grid, and the ``after`` of the next one.
+def _with_news(page_request: PageRequest) -> tuple[list[TaskRow], int | None]:
+    """Return the rows of the first page, those of the grid, and the ``after`` of the next one.
 
     The pages after it have all tasks. It is None if there are none.
     """
-    return page_request.news.tasks, None if page_request.news.is_all else 0
+    return page_request.news.rows, None if page_request.news.is_all else 0
 
 
 def _all_tasks(
-    page_request: PageRequest, after: int | None, is_grouped: bool
-) -> tuple[list[Task], int | None]:
-    """Return the tasks of another page, and the ``after`` of the next one; None on the last."""
-    using, most = page_request.using, MAX_GROUPED_TASKS if is_grouped else MAX_ROWS
+    page_request: PageRequest, after: int | None, by: str
+) -> tuple[list[TaskRow], int | None]:
+    """Return the rows of another page, and the ``after`` of the next one; None on the last."""
+    using, most = page_request.using, MAX_GROUPED_TASKS if by else MAX_ROWS
     # In the order of keys: in the order of due moments, rows would jump between pages.
     active = Task.objects.using(using).active().filter(pk__gt=after or 0).order_by("pk")
     found = list(active[: most + 1])
     last = found[most - 1].pk if len(found) > most else None
-    return sorted(found[:most], key=lambda task: (task.label.lower(), task.pk)), last
+    tasks = sorted(found[:most], key=lambda task: (task.label.lower(), task.pk))
+    return rows_by(tasks, GROUPS[by], by) if by else [row_of(task) for task in tasks], last
 
 
 def build_latest(page_request: PageRequest) -> dict[str, Any]:

@@ -19,14 +19,11 @@ from django.views import View
 
 from sisy import conf
 from sisy.dashboard.access import Dashboard
-from sisy.dashboard.page_request import PageRequest
+from sisy.dashboard.page_request import PARTS, PageRequest
 from sisy.dashboard.parameters import Check, refusals
 from sisy.dashboard.preferences import THEMES, ZONES
 from sisy.messaging import carriers, messages, sender
 from sisy.runtime import live_socket
-
-PARTS = "parts"
-"""The URL parameter that names the parts to fetch."""
 
 RUNS, OUTPUT, BEAT = messages.RUNS, messages.OUTPUT, "beat"
 """The events that make a part stale: runs changed, they printed or reported something, or a
@@ -61,6 +58,8 @@ class Page(View):
     tab: ClassVar[str] = ""
     """The page whose tab is highlighted; by default its own."""
     parts: ClassVar[tuple[Part, ...]] = ()
+    sheets: ClassVar[tuple[str, ...]] = ()
+    """The style sheets that it needs besides those of all pages."""
     asks: ClassVar[Mapping[str, Check]] = {}
     """The URL parameters that it reads, each with the check of its value."""
 
@@ -84,6 +83,7 @@ class Page(View):
             "base_template": self.dashboard.base_template,
             "page_request": page_request,
             "page": self.name,
+            "sheets": self.sheets,
             "title": self.title_of(page_request),
             "tabs": self._tabs(page_request),
             "trail": self.trail(page_request),
@@ -93,7 +93,7 @@ class Page(View):
             "theme": page_request.preferences.theme,
             "full_path": request.get_full_path(),
             "live": live_address(),
-            "refusals": refusals(page_request.asked, self.asks),
+            "refusals": self.refusals_of(page_request),
             "parts": {part.name: self._rendered(part, page_request) for part in self.parts},
             **self.context(page_request),
         }
@@ -109,6 +109,10 @@ class Page(View):
     def title_of(self, page_request: PageRequest) -> str:
         """Return the heading of the page."""
         return str(self.title)
+
+    def refusals_of(self, page_request: PageRequest) -> list[str]:
+        """Return the errors about the URL parameters."""
+        return refusals(page_request.asked, self.asks)
 
     def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:
         """Return the address and the title of each page above this one, the outermost first."""

@@ -11,9 +11,12 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from sisy.dashboard.actions import confirming
+from sisy.dashboard.actions.confirming import Question
 from sisy.dashboard.actions.scheduling import spread
 from sisy.dashboard.charts.heat import squares
 from sisy.dashboard.page_request import PageRequest
+from sisy.dashboard.pages.confirmation import ask, is_confirmed
 from sisy.dashboard.pages.load import busiest_of, forget, groups_of
 from sisy.dashboard.pages.page import Page, Part
 from sisy.dashboard.parameters import moment_within, one_of
@@ -55,6 +58,7 @@ class PeakPage(Page):
 
     name = "peak"
     tab = "load"
+    sheets = ("sisy/load.css",)
     http_method_names = ["get", "head", "options", "post"]
     asks = {"at": moment_within(moment_of), "minutes": one_of(WIDTHS), "way": one_of(WAYS)}
 
@@ -66,9 +70,10 @@ class PeakPage(Page):
         chosen = [one for one in tasks_of(page_request) if one.task.pk in wanted]
         if not wanted:
             messages.error(request, gettext("Nothing is selected."), fail_silently=True)
+        elif not is_confirmed(page_request) and (question := _question(page_request, chosen)):
+            return ask(page_request, question, request.get_full_path(), self.tab)
         else:
-            for said in spread(request.user, chosen):
-                messages.add_message(request, said.level, said.words, fail_silently=True)
+            page_request.show(spread(request.user, chosen))
             forget(page_request)
         return HttpResponseRedirect(request.get_full_path())
 
@@ -82,6 +87,11 @@ class PeakPage(Page):
             return gettext("Due at %s") % begin
         named = {"start": begin, "end": f"{timezone.localtime(end):%H:%M:%S}"}
         return gettext("Due from %(start)s to %(end)s") % named
+
+
+def _question(page_request: PageRequest, chosen: list[DueTask]) -> Question | None:
+    labels = [one.task.label for one in chosen if one.changed is not None]
+    return confirming.spread(labels, str(WAYS_IN_WORDS[way_of(page_request)]))
 
 
 def span_of(page_request: PageRequest) -> tuple[datetime, datetime]:
@@ -112,8 +122,13 @@ def build_tasks(page_request: PageRequest) -> dict[str, Any]:
     found = tasks_of(page_request)
     changed = [one for one in found if one.changed is not None]
     begin = start.replace(minute=0, second=0, microsecond=0)
-    load = compare(changed, begin)
+    load = compare(found, begin)
     most = max(cell.starts for cell in load.before)
+    charts = [(gettext("now"), squares(load.before, 0, most), most)]
+    if changed:
+        after = gettext("after the change")
+        highest = max(cell.starts for cell in load.after)
+        charts.append((after, squares(load.after, 0, most), highest))
     return {
         "tasks": found,
         "is_full": len(found) == MAX_TASKS_LISTED,
@@ -125,14 +140,7 @@ def build_tasks(page_request: PageRequest) -> dict[str, Any]:
         "may_change": page_request.may("change_task"),
         "zone": timezone.get_current_timezone_name(),
         "minutes": int(SLICE.total_seconds() / 60),
-        "charts": [
-            (gettext("now"), squares(load.before, 0, most), most),
-            (
-                gettext("after the change"),
-                squares(load.after, 0, most),
-                max(cell.starts for cell in load.after),
-            ),
-        ],
+        "charts": charts,
         "first": begin,
         "last": begin + 2 * HOUR,
     }

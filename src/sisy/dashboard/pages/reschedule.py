@@ -4,9 +4,9 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import available_timezones
 
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
@@ -63,14 +63,12 @@ class ReschedulePage(PageBelowTask):
         self.prepare(page_request)
         task = task_of(page_request)
         wanted = {name: request.POST.get(name, "")[:MAX_LENGTH] for name in self.asks}
-        for said in set_schedule(request.user, task, **wanted):
-            messages.add_message(request, said.level, said.words, fail_silently=True)
-            if said.level == messages.ERROR:
-                return HttpResponseRedirect(page_request.address("reschedule", task.pk))
+        if not page_request.show(set_schedule(request.user, task, **wanted)):
+            return HttpResponseRedirect(f"{request.path}?{urlencode(wanted)}")
         return HttpResponseRedirect(page_request.address("task", task.pk))
 
     def title_of(self, page_request: PageRequest) -> str:
-        return gettext("Schedule: %s") % task_of(page_request).label
+        return gettext("Schedule of %s") % task_of(page_request).label
 
     def context(self, page_request: PageRequest) -> dict[str, Any]:
         return {

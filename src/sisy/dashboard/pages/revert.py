@@ -27,6 +27,7 @@ class RevertPage(PageBelowTask):
     """Shows what undoing a change changes (GET), or does it and redirects to the task (POST)."""
 
     name = "revert"
+    sheets = ("sisy/task.css",)
     http_method_names = ["get", "head", "options", "post"]
     asks = {}
 
@@ -52,12 +53,11 @@ class RevertPage(PageBelowTask):
             stale = gettext("The task was changed in the meantime. Check the preview again.")
             messages.error(request, stale, fail_silently=True)
             return HttpResponseRedirect(request.path)
-        for said in revert(request.user, task, page_request.keys["recorded"]):
-            messages.add_message(request, said.level, said.words, fail_silently=True)
+        page_request.show(revert(request.user, task, page_request.keys["recorded"]))
         return HttpResponseRedirect(page_request.address("task", task.pk))
 
     def title_of(self, page_request: PageRequest) -> str:
-        return gettext("Revert a change: %s") % task_of(page_request).label
+        return gettext("Revert a change of %s") % task_of(page_request).label
 
     def context(self, page_request: PageRequest) -> dict[str, Any]:
         return {"task": task_of(page_request)}

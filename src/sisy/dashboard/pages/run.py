@@ -13,6 +13,7 @@ from sisy.dashboard.pages.alert_rows import rows_of
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.messaging import messages
 from sisy.models import Attempt, Run, RunState
+from sisy.planning.catch_up import is_caught_up
 from sisy.records.choices import LIVE_STATES
 from sisy.reports.alerts import open_alerts
 from sisy.reports.alerts.grouping import grouped
@@ -28,6 +29,7 @@ class RunPage(Page):
 
     name = "run"
     tab = "runs"
+    sheets = ("sisy/overview.css", "sisy/run.css")
 
     def prepare(self, page_request: PageRequest) -> None:
         runs = Run.objects.using(page_request.using).select_related("task", "process")
@@ -69,6 +71,7 @@ def build_head(page_request: PageRequest) -> dict[str, Any]:
         "run": run,
         "verbs": fit,
         "here": page_request.address("run", run.pk),
+        "is_caught_up": is_caught_up(run) and run.state != RunState.MISSED,
         "why": why_queued(run, page_request.now, zone) if is_queued else "",
         "may_see": may_see,
         "is_over": run.state not in LIVE_STATES,
@@ -126,7 +129,7 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     run = run_of(page_request)
     using, now, in_full = page_request.using, page_request.now, page_request.sees_details
     groups = grouped(open_alerts(using, now, in_full=in_full, run_id=run.pk))
-    return rows_of(page_request, groups, page_request.address("run", run.pk))
+    return rows_of(page_request, groups)
 
 
 RunPage.parts = (

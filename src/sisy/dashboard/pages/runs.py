@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
-from sisy.dashboard.parameters import a_key, of_filter
+from sisy.dashboard.parameters import a_key, of_filter, refusals
 from sisy.models import Origin, RunState, Task
 from sisy.reports.ledger import PAGE_LIMIT, key_of
 from sisy.reports.output import progress_of
@@ -22,6 +22,7 @@ from sisy.reports.run_filter import (
 )
 from sisy.reports.run_search import RunSearch
 
+MAX_TASKS_OFFERED = 5  # tasks with the label of a search
 RANGES = (
     ("1h", _("last hour")),
     ("24h", _("last 24 hours")),
@@ -53,6 +54,9 @@ class RunsPage(Page):
         "looked": a_key,
     }
 
+    def refusals_of(self, page_request: PageRequest) -> list[str]:
+        return problems_of(page_request)
+
     def context(self, page_request: PageRequest) -> dict[str, Any]:
         filters = RunFilter.of(page_request.asked)
         ranges: list[tuple[str, Any]] = list(RANGES)
@@ -73,8 +77,6 @@ class RunsPage(Page):
                 ("delay", _("longest delay first")),
             ],
             "may_search_text": page_request.sees_details,
-            "may_retry": page_request.may("run_task"),
-            "may_cancel": page_request.may("cancel_run"),
         }
 
 
@@ -83,12 +85,26 @@ def _for_field(text: str, page_request: PageRequest) -> str:
     moment = moment_in_text(text, page_request.zone, page_request.now) if text else None
     if moment is None:
         return text
-    return moment.astimezone(page_request.zone).replace(tzinfo=None).isoformat()
+    # A field of browsers accepts no microseconds. It would be empty, and the filter would be lost.
+    local = moment.astimezone(page_request.zone).replace(tzinfo=None)
+    return local.isoformat(timespec="seconds")
 
 
 def _task_of(using: str, filters: RunFilter) -> Task | None:
     """Return the task whose runs are listed, if there is one and it still exists."""
     return Task.objects.using(using).filter(pk=key_of(filters.task) or 0).first()
+
+
+def problems_of(page_request: PageRequest) -> list[str]:
+    """Return the errors about the filters in the address.
+
+    The search ignores such filters, so it finds more runs than were wanted.
+    """
+    found = refusals(page_request.asked, RunsPage.asks)
+    if RunFilter.of(page_request.asked).text and not page_request.sees_details:
+        needed = gettext("You need the permission sisy.view_run_details to search in errors.")
+        found.append(needed)
+    return found
 
 
 def search_of(page_request: PageRequest) -> RunSearch:
@@ -114,11 +130,30 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
         "runs": shown,
         "found": found,
         "is_sorted": filters.is_sorted,
+        "of_tasks": _of_tasks(using, filters) if found.is_cut_short else [],
         "progress": progress_of(using, shown),
         "is_filtered": not filters.is_anything,
+        "query": filters.query(),
+        "may_retry": page_request.may("run_task"),
+        "may_cancel": page_request.may("cancel_run"),
         "newest": f"?{filters.query()}" if before is not None else "",
         "older": f"?{filters.query(before=str(older))}" if older is not None else "",
     }
+
+
+def _of_tasks(using: str, filters: RunFilter) -> list[tuple[str, str]]:
+    """Return the tasks with the label that is searched, and the addresses of all of their runs.
+
+    The history of a task has an index. A run keeps its label, even if its task gets another one,
+    so a search for labels reads all runs.
+    """
+    if not filters.search or filters.task:
+        return []
+    tasks = Task.objects.using(using).filter(label__icontains=filters.search).order_by("label")
+    return [
+        (label, f"?{replace(filters, task=str(pk), search='').query()}")
+        for pk, label in tasks.values_list("pk", "label")[:MAX_TASKS_OFFERED]
+    ]
 
 
 RunsPage.parts = (Part(name="list", build=build_list, stale_on=(RUNS, OUTPUT, BEAT)),)

@@ -2,8 +2,7 @@
 
 from datetime import datetime
 from itertools import islice
-from typing import Any
-from zoneinfo import ZoneInfoNotFoundError
+from typing import Any, ClassVar
 
 from django.apps import apps
 from django.http import Http404
@@ -12,7 +11,7 @@ from django.utils.translation import gettext
 
 from sisy.dashboard import declared, policy_text
 from sisy.dashboard.charts.year import year_of
-from sisy.dashboard.dst_notes import around, next_clock_change, told
+from sisy.dashboard.dst_notes import around, next_clock_change, with_notes
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.alert_rows import rows_of
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
@@ -41,6 +40,7 @@ class TaskPage(Page):
 
     name = "task"
     tab = "tasks"
+    sheets: ClassVar[tuple[str, ...]] = ("sisy/overview.css", "sisy/task.css")
     asks = {"before": a_key}
 
     def prepare(self, page_request: PageRequest) -> None:
@@ -97,6 +97,8 @@ class TaskPage(Page):
 class PageBelowTask(TaskPage):
     """A page about one task, to which the page of the task leads."""
 
+    sheets: ClassVar[tuple[str, ...]] = ()
+
     def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:
         task = task_of(page_request)
         return [*super().trail(page_request), (page_request.address("task", task.pk), task.label)]
@@ -122,6 +124,9 @@ def build_head(page_request: PageRequest) -> dict[str, Any]:
         "declared": declared.in_words(task),
         "overrides": declared.overrides_in_words(task),
         "default_zone": timezone.get_default_timezone_name(),
+        "after_pause": next(occurrences(task, page_request.now), None)
+        if task.paused_until
+        else None,
     }
 
 
@@ -141,10 +146,10 @@ def build_coming(page_request: PageRequest) -> dict[str, Any]:
     task, now = task_of(page_request), page_request.now
     due = islice(occurrences(task, now), MAX_OCCURRENCES_SHOWN)
     try:
-        coming = list(told(due, task.timezone, now))
+        coming = list(with_notes(due, task.timezone, now))
         change = next_clock_change(task.timezone, now) if coming else None
         notes = around(task, change) if change and change > coming[-1].due else []
-    except (ValueError, ZoneInfoNotFoundError):
+    except ValueError:  # such as a zone that does not exist any more
         return {"task": task, "coming": []}
     zone = timezone.get_current_timezone_name()
     found = {"coming": coming, "clock_change": change, "notes": notes}
@@ -189,7 +194,7 @@ def build_ledger(page_request: PageRequest) -> dict[str, Any]:
         "runs": by_occurrence(found),
         "progress": progress_of(page_request.using, found),
         "older": older,
-        "is_first": before is None,
+        "is_older": before is not None,
     }
 
 
@@ -197,7 +202,7 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     task = task_of(page_request)
     using, now, in_full = page_request.using, page_request.now, page_request.sees_details
     groups = grouped(open_alerts(using, now, in_full=in_full, task_id=task.pk))
-    return rows_of(page_request, groups, page_request.address("task", task.pk))
+    return rows_of(page_request, groups, shows_notes=False)
 
 
 def build_log(page_request: PageRequest) -> dict[str, Any]:

@@ -10,11 +10,15 @@ Each kind of alert takes a bounded number of statements, however many tasks and 
 most `MAX_GROUPS_SHOWN` alerts of a kind are listed; a last row says how many more there are.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sisy.alerting.capacity import Fleet
+from sisy.models import Alert as AlertRecord
 from sisy.reports.alerts.alert import DEFAULT, Alert, Kind, Severity, Thresholds
+from sisy.reports.alerts.closed import with_closed
 from sisy.reports.alerts.gaps import with_gaps
+from sisy.reports.alerts.grouping import AlertGroup, grouped
 from sisy.reports.alerts.processes import (
     heartbeat_alerts,
     needed_queues,
@@ -22,7 +26,7 @@ from sisy.reports.alerts.processes import (
     queued_alerts,
     worker_alerts,
 )
-from sisy.reports.alerts.recorded import recorded_alerts, without_recorded
+from sisy.reports.alerts.recorded import of_record, recorded_alerts, without_recorded
 from sisy.reports.alerts.recovered import recovered_alerts
 from sisy.reports.alerts.streaks import with_latest_runs
 from sisy.reports.alerts.tasks import broken_alerts, failed_alerts, late_alerts, missed_alerts
@@ -36,6 +40,7 @@ __all__ = [
     "Thresholds",
     "find_alerts",
     "open_alerts",
+    "seen_now",
 ]
 
 
@@ -48,6 +53,21 @@ def open_alerts(using: str, now: datetime, *, in_full: bool, **about: int) -> li
     """
     recorded = recorded_alerts(using, **about)
     return with_gaps(using, with_latest_runs(using, recorded, now, in_full=in_full), now)
+
+
+def seen_now(
+    using: str, records: Iterable[AlertRecord], now: datetime, *, in_full: bool
+) -> list[AlertGroup]:
+    """Return those of some recorded alerts that are open, with what the latest runs say.
+
+    Each is alone in its group, so that its words are those of the overview.
+
+    Args:
+        in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
+    """
+    recorded = [of_record(record) for record in records if record.is_open]
+    found = with_gaps(using, with_latest_runs(using, recorded, now, in_full=in_full), now)
+    return [group for alert in found for group in grouped([alert])]
 
 
 def find_alerts(
@@ -72,7 +92,8 @@ def find_alerts(
         missed_alerts(using, now),
     )
     recorded = list(recorded_alerts(using))
-    others = without_recorded((alert for kind in kinds for alert in kind), recorded)
+    unrecorded = without_recorded((alert for kind in kinds for alert in kind), recorded)
+    others = with_closed(using, unrecorded)
     ranks = {severity: rank for rank, severity in enumerate(Severity)}
     found = [*recorded, *others, *recovered_alerts(using, now)]
     alerts = with_gaps(using, with_latest_runs(using, found, now, in_full=in_full), now)

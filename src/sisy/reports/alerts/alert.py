@@ -44,6 +44,8 @@ class Alert:
     since: datetime | None = None
     until: datetime | None = None
     """The last of the occurrences that were missed, or the end of a delay; otherwise None."""
+    missed: int = 1
+    """The number of occurrences that were missed, if no range says it."""
     threshold: timedelta | None = None
     """The time that it may last before it is an alert; None if it is an alert at once."""
     badge: str = ""
@@ -56,6 +58,8 @@ class Alert:
     run: int | None = None
     record: AlertRecord | None = None
     """The alert that people are notified of, if there is one."""
+    closed: AlertRecord | None = None
+    """The alert about it that a person has closed, if nothing new has happened since."""
     number: int = 1
     """The number of problems that the row represents."""
     full: str = ""
@@ -64,6 +68,8 @@ class Alert:
     """True if the task fails and recovers again and again."""
     is_over: bool = False
     """True if it is a delay of the last 24 hours that is over."""
+    next_run: datetime | None = None
+    """When a task that missed occurrences is due next; None if it is not due again."""
     again_at: datetime | None = None
     """When the tasks of such a delay are due together again; None if they are not."""
 

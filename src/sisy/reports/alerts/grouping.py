@@ -11,15 +11,25 @@ A group begins in one of two ways:
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from django.utils import timezone
 from django.utils.text import capfirst
-from django.utils.translation import gettext, ngettext, ngettext_lazy
+from django.utils.translation import gettext, ngettext
 
 from sisy.alerting.problem import as_sentence, without_numbers
 from sisy.models import Alert as AlertRecord
+from sisy.reports.alerts.advice import (
+    FAILURES,
+    FOR_FLAPPING,
+    FOR_ONE_OCCURRENCE,
+    TO_CANCEL,
+    general_advice,
+    reopening,
+)
 from sisy.reports.alerts.alert import Alert, Kind, Severity
+from sisy.runtime.durations import in_zone
 
 CONSEQUENCES = {
     Kind.NO_HEARTBEAT: {Kind.LATE, Kind.SILENT},
@@ -29,35 +39,8 @@ CONSEQUENCES = {
 }
 """By a kind of alert, the kinds that it may cause: of the same queue, if it is about a queue."""
 
-ADVICE = {
-    Kind.BROKEN: ngettext_lazy(
-        "Open the task, correct it, and resume it.",
-        "Open the tasks, correct them, and resume them.",
-    ),
-    Kind.FAILED: ngettext_lazy(
-        "Open the run to read its error. Retry it when the cause is fixed.",
-        "Open the runs to read their errors. Retry them when the cause is fixed.",
-    ),
-    Kind.FAILING: ngettext_lazy(
-        "Open the run to read its error. Retry it when the cause is fixed.",
-        "Open the runs to read their errors. Retry them when the cause is fixed.",
-    ),
-    Kind.LATE: ngettext_lazy(
-        "Check that a heartbeat is running and keeping up.",
-        "Check that a heartbeat is running and keeping up.",
-    ),
-    Kind.MISSED: ngettext_lazy(
-        "Backfill the task if the occurrences still need to run.",
-        "Backfill the tasks if the occurrences still need to run.",
-    ),
-    Kind.QUEUED: ngettext_lazy(
-        "Start a worker for the queue, or add workers.",
-        "Start workers for the queues, or add workers.",
-    ),
-}
-"""The advice for one or several problems whose alerts have none."""
+GOING = {Kind.SLOW, Kind.STALLED}
 
-FAILURES = {Kind.FAILING, Kind.FAILED, Kind.LOST}
 MAX_SUBJECTS_NAMED = 3
 
 
@@ -119,14 +102,28 @@ class AlertGroup:
     @property
     def fix(self) -> str:
         """The advice; empty if the text has it."""
-        if self.is_one_occurrence:
-            general = gettext("Retry the run if the occurrence still needs to run.")
-        else:
-            advice = ADVICE.get(self.lead.kind)
-            general = str(advice % len(self.same)) if advice else ""
+        general = (
+            str(FOR_ONE_OCCURRENCE)
+            if self.is_one_occurrence
+            else general_advice(self.lead.kind, len(self.same))
+        )
         # What helps one of several tasks, such as a command for its run, may harm the others.
         is_one = len({alert.fix for alert in self.same}) == 1
         return self.lead.fix or general if is_one else general
+
+    @property
+    def advice(self) -> str:
+        """The advice beside a button or a link that does what the command in `fix` does."""
+        if self.is_cancellable:
+            return str(TO_CANCEL)
+        if self.is_flapping:
+            return str(FOR_FLAPPING)
+        return general_advice(Kind.FAILING) if self.lead.kind in FAILURES else self.fix
+
+    @property
+    def is_cancellable(self) -> bool:
+        """Return whether it is about one run that is still running."""
+        return len(self.alerts) == 1 and self.lead.run is not None and self.lead.kind in GOING
 
     @property
     def records(self) -> list[AlertRecord]:
@@ -134,10 +131,28 @@ class AlertGroup:
         return [alert.record for alert in self.alerts if alert.record is not None]
 
     @property
+    def closed(self) -> list[AlertRecord]:
+        """The alerts that a person has closed, although their problems remain."""
+        return [alert.closed for alert in self.alerts if alert.closed is not None]
+
+    @property
+    def mutable(self) -> list[AlertRecord]:
+        """The alerts that can be muted."""
+        return self.records + self.closed
+
+    @property
+    def reopening(self) -> str:
+        """The event that opens its alert again after a person has closed it."""
+        return reopening(self.lead.kind)
+
+    @property
     def is_acknowledged(self) -> bool:
-        """Return whether all of its alerts were acknowledged."""
+        """Return whether all of its alerts that are open were acknowledged.
+
+        Those without an alert, such as tasks that have run since, need nothing.
+        """
         records = self.records
-        return len(records) == len(self.alerts) and all(each.acknowledged_at for each in records)
+        return bool(records) and all(each.acknowledged_at for each in records)
 
     @property
     def acknowledged_by(self) -> str:
@@ -148,22 +163,39 @@ class AlertGroup:
     def is_retryable(self) -> bool:
         """Return whether it is about one failed run, or a missed one, which a person may retry."""
         is_one = len(self.alerts) == 1 and self.lead.run is not None
-        return is_one and (self.lead.kind in FAILURES or self.is_one_occurrence)
+        has_failed = self.lead.kind in FAILURES and not self.is_flapping
+        return is_one and (has_failed or self.is_one_occurrence)
+
+    @property
+    def will_recur(self) -> bool:
+        """Return whether it is a delay that is over, whose tasks are due together again."""
+        return self.lead.again_at is not None
+
+    @property
+    def is_flapping(self) -> bool:
+        """Return whether it is about one task that fails intermittently."""
+        return len(self.alerts) == 1 and self.lead.is_flapping
+
+    @property
+    def has_failed_runs(self) -> bool:
+        """Return whether it is about runs that failed."""
+        return self.lead.kind in FAILURES
 
     @property
     def is_one_occurrence(self) -> bool:
         """Return whether it is about a single occurrence that was missed."""
-        is_missed = self.lead.kind == Kind.MISSED and len(self.alerts) == 1
-        return is_missed and self.lead.since is not None and self.lead.since == self.lead.until
+        lead = self.lead
+        is_missed = lead.kind == Kind.MISSED and len(self.alerts) == 1 and lead.missed == 1
+        return is_missed and lead.since is not None and lead.since == lead.until
 
     def muted_until(self, now: datetime) -> datetime | None:
         """Return until when all of its alerts are muted; None if one is not."""
-        muted = [each.muted_until for each in self.records if each.is_muted(now)]
-        return min(muted) if muted and len(muted) == len(self.records) else None
+        muted = [each.muted_until for each in self.mutable if each.is_muted(now)]
+        return min(muted) if muted and len(muted) == len(self.mutable) else None
 
     def is_handled(self, now: datetime) -> bool:
         """Return whether it is handled: it is acknowledged, muted, or not a problem."""
-        is_muted = len(self.records) == len(self.alerts) and self.muted_until(now) is not None
+        is_muted = self.muted_until(now) is not None
         return self.is_acknowledged or is_muted or self.severity == Severity.INFO
 
     @property
@@ -190,7 +222,21 @@ def grouped(alerts: Sequence[Alert]) -> list[AlertGroup]:
         groups.setdefault(_key(cause or alert), []).append(alert)
     places = {id(alert): place for place, alert in enumerate(alerts)}
     found = [AlertGroup(key=key, alerts=tuple(several)) for key, several in groups.items()]
-    return sorted(found, key=lambda group: places[id(group.lead)])
+    found.sort(key=lambda group: places[id(group.lead)])
+    return [replace(group, alerts=_by_loss(group.alerts)) for group in found]
+
+
+def _by_loss(alerts: tuple[Alert, ...]) -> tuple[Alert, ...]:
+    """Return alerts about missed occurrences with those first that no run makes up for soon.
+
+    What is due again in minutes has hardly lost anything. What is due only tomorrow, such as a
+    backup, must be found at once.
+    """
+    if alerts[0].kind != Kind.MISSED:
+        return alerts
+    never = datetime.max.replace(tzinfo=UTC)
+    by_next_run = sorted(alerts, key=lambda alert: alert.next_run or never, reverse=True)
+    return tuple(sorted(by_next_run, key=lambda alert: alert.record is None))
 
 
 def _is_consequence(alert: Alert, cause: Alert) -> bool:
@@ -213,6 +259,8 @@ def _gives_same_reason(cause: Alert, alert: Alert) -> bool:
 def _key(alert: Alert) -> str:
     if alert.kind == Kind.NO_HEARTBEAT:
         return str(alert.kind)
+    if alert.closed is not None:
+        return f"closed-{alert.closed.pk}"
     if alert.is_over:
         # Each delay is a row of its own, though their texts differ in numbers only.
         moment = f"{alert.since:%Y%m%d%H%M%S}" if alert.since else "more"
@@ -230,24 +278,14 @@ def _key(alert: Alert) -> str:
 
 
 def _subject(alert: Alert) -> str:
+    if alert.what and alert.next_run:
+        moment = in_zone(alert.next_run, timezone.get_current_timezone())
+        return gettext("%(task)s (due again at %(moment)s)") % {
+            "task": alert.what,
+            "moment": moment,
+        }
     if alert.what:
         return alert.what
     if not alert.queues:
         return ""
     return gettext("queue %s") % ", ".join(alert.queues)
-
-
-def in_words(groups: Sequence[AlertGroup], now: datetime) -> str:
-    """Return how many problems there are, and how many are handled; empty if none."""
-    # A deliberate act, such as pausing a queue, is listed but does not count as a problem.
-    problems = [group for group in groups if group.severity != Severity.INFO]
-    number = sum(group.number for group in problems)
-    if not number:
-        return ""
-    words = ngettext("%d problem", "%d problems", number) % number
-    handled = []
-    if known := sum(group.is_acknowledged for group in problems):
-        handled.append(ngettext("%d acknowledged", "%d acknowledged", known) % known)
-    if muted := sum(group.muted_until(now) is not None for group in problems):
-        handled.append(ngettext("%d muted", "%d muted", muted) % muted)
-    return f"{words} ({', '.join(handled)})" if handled else words

@@ -3,7 +3,7 @@
 A check passes if there is no alert of its kind. Its text says what it found, even if it passes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -44,12 +44,20 @@ class Finding:
         return {"check": self.name, "healthy": self.is_well, "details": self.words}
 
 
-def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -> list[Finding]:
+def health(
+    using: str,
+    now: datetime,
+    queues: Sequence[str],
+    limit: timedelta,
+    *,
+    is_limited: bool = False,
+) -> list[Finding]:
     """Return the result of each health check at ``now``.
 
     Args:
         queues: the queues that workers must serve; a paused queue needs no worker.
         limit: how long a run may be queued, or a due task unplanned.
+        is_limited: whether runs in other queues are left out, because a probe named the queues.
     """
     fleet = Fleet.at(using, now)
     thresholds = Thresholds(late=limit, queued=limit, problem=limit)
@@ -57,7 +65,7 @@ def health(using: str, now: datetime, queues: Sequence[str], limit: timedelta) -
         _heartbeat(fleet, now),
         *_workers(using, fleet, queues, now, thresholds),
         _planning(using, now, thresholds),
-        _queued(using, now, fleet, thresholds),
+        _queued(using, now, fleet, thresholds, queues if is_limited else None),
     ]
 
 
@@ -105,8 +113,8 @@ def health_of_host(using: str, now: datetime, host: str) -> list[Finding]:
 def _heartbeat(fleet: Fleet, now: datetime) -> Finding:
     is_well = not any(heartbeat_alerts(fleet))
     words = "no heartbeat is running, so no new runs are planned"
-    if heard := last_seen(fleet.heartbeats):
-        ago = rounded_text(max(timedelta(0), now - heard))
+    if seen := last_seen(fleet.heartbeats):
+        ago = rounded_text(max(timedelta(0), now - seen))
         words = f"{len(fleet.heartbeats)} running, last seen {ago} ago"
     return Finding(name="heartbeat", is_well=is_well, words=words)
 
@@ -156,24 +164,31 @@ def _planning(using: str, now: datetime, thresholds: Thresholds) -> Finding:
     return Finding(name="due tasks", is_well=is_well, words=words)
 
 
-def _queued(using: str, now: datetime, fleet: Fleet, thresholds: Thresholds) -> Finding:
+def _queued(
+    using: str,
+    now: datetime,
+    fleet: Fleet,
+    thresholds: Thresholds,
+    only: Collection[str] | None,
+) -> Finding:
     words = "no runs are waiting for a worker"
-    queued = needing_worker(using, fleet).filter(ready_at__lte=now)
+    queued = needing_worker(using, fleet, only).filter(ready_at__lte=now)
     oldest = queued.order_by("ready_at").first()
     if oldest is not None:
         number, since = queued.count(), rounded_text(now - oldest.ready_at)
         words = ngettext("%d run is queued", "%d runs are queued", number) % number
         run = Run.objects.using(using).only("label").filter(pk=oldest.run_id).first()
         words += f"; the oldest, {run or oldest}, has been queued in {oldest.queue!r} for {since}"
-    words += _in_paused(using, now, fleet)
-    is_well = not any(queued_alerts(using, now, fleet, thresholds))
+    paused = set(fleet.paused) if only is None else fleet.paused.keys() & set(only)
+    words += _in_paused(using, now, paused)
+    is_well = not any(queued_alerts(using, now, fleet, thresholds, only))
     return Finding(name="queued runs", is_well=is_well, words=words)
 
 
-def _in_paused(using: str, now: datetime, fleet: Fleet) -> str:
+def _in_paused(using: str, now: datetime, paused: Collection[str]) -> str:
     """Return how many runs are queued in paused queues; empty if none are. This is not a
     failure."""
-    number = queued_in(using, fleet.paused, now).count() if fleet.paused else 0
+    number = queued_in(using, paused, now).count() if paused else 0
     if not number:
         return ""
     words = ngettext(
@@ -181,6 +196,6 @@ def _in_paused(using: str, now: datetime, fleet: Fleet) -> str:
         "; %(number)d runs are queued in %(queues)s",
         number,
     )
-    names = ", ".join(sorted(fleet.paused))
-    queues = ngettext("the paused queue %s", "the paused queues %s", len(fleet.paused)) % names
+    names = ", ".join(sorted(paused))
+    queues = ngettext("the paused queue %s", "the paused queues %s", len(paused)) % names
     return words % {"number": number, "queues": queues}

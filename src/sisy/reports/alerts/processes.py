@@ -90,10 +90,19 @@ def paused_alerts(using: str, now: datetime, fleet: Fleet) -> Iterator[Alert]:
 
 
 def queued_alerts(
-    using: str, now: datetime, fleet: Fleet, thresholds: Thresholds
+    using: str,
+    now: datetime,
+    fleet: Fleet,
+    thresholds: Thresholds,
+    only: Collection[str] | None = None,
 ) -> Iterator[Alert]:
-    """Yield the queues whose runs no worker claims, or no engine starts, for too long."""
-    late = needing_worker(using, fleet).filter(ready_at__lt=now - thresholds.queued).order_by()
+    """Yield the queues whose runs no worker claims, or no engine starts, for too long.
+
+    Args:
+        only: the queues to look at; None means all.
+    """
+    needing = needing_worker(using, fleet, only)
+    late = needing.filter(ready_at__lt=now - thresholds.queued).order_by()
     by_queue = late.values("engine", "queue").annotate(
         number=Count("run_id"), oldest=Min("ready_at")
     )
@@ -129,13 +138,20 @@ def queued_in(using: str, queues: Collection[str], now: datetime) -> QuerySet[Qu
     return queued.order_by()
 
 
-def needing_worker(using: str, fleet: Fleet) -> QuerySet[QueuedRun]:
+def needing_worker(
+    using: str, fleet: Fleet, only: Collection[str] | None = None
+) -> QuerySet[QueuedRun]:
     """Return the entries of queued runs that only need a worker to start once they are ready.
 
     Runs of paused queues, and runs that must wait for another run of their task, are left out.
+
+    Args:
+        only: the queues to look at; None means all.
     """
     others = RunningRun.objects.filter(task_id=OuterRef("task_id"))
     queued = QueuedRun.objects.using(using).exclude(queue__in=fleet.paused)
+    if only is not None:
+        queued = queued.filter(queue__in=only)
     return queued.filter(~Exists(others))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from operator import attrgetter
+from typing import cast
 
 from django.db.models import QuerySet
 from django.utils.translation import ngettext
@@ -34,7 +35,7 @@ def recorded_alerts(using: str, **about: int) -> Iterator[Alert]:
     late, more_late = _newest(found.filter(kind=Kind.LATE), MAX_LATE_SHOWN)
     others, more = _newest(found.exclude(kind=Kind.LATE), MAX_GROUPS_SHOWN)
     for record in sorted([*late, *others], key=attrgetter("pk"), reverse=True):
-        yield _of_record(record)
+        yield of_record(record)
     if more_late:
         # One more problem at most: so many tasks are late for one reason.
         words = ngettext("And %d more late task.", "And %d more late tasks.", more_late)
@@ -76,10 +77,17 @@ def _keys(kind: Kind, alert: Alert) -> Iterator[tuple[Kind, object]]:
         yield from ((kind, queue) for queue in alert.queues)
 
 
-def _of_record(record: AlertRecord) -> Alert:
+def _kind_of(record: AlertRecord) -> Kind:
+    # After a rollback, there may be alerts of kinds that only the newer version knows.
+    is_known = record.kind in Kind.values
+    return Kind(record.kind) if is_known else cast("Kind", record.kind)
+
+
+def of_record(record: AlertRecord) -> Alert:
+    """Return a recorded alert with the words of its opening."""
     about, _, path = record.subject.partition(":")
     return Alert(
-        kind=Kind(record.kind),
+        kind=_kind_of(record),
         severity=record.severity,
         what="" if record.is_about_queue else record.name,
         why=record.why,

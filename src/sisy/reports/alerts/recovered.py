@@ -143,7 +143,7 @@ def _started(using: str, keys: Collection[int]) -> dict[int, _Started]:
         pk: _Started(
             task_id=task,
             due=(due_at or ready_at).replace(microsecond=0),
-            waited=started_at - ready_at if started_at else NO_TIME,
+            waited=max(NO_TIME, started_at - ready_at) if started_at else NO_TIME,
         )
         for pk, task, due_at, ready_at, started_at in runs.values_list(*columns)
     }
@@ -182,11 +182,12 @@ def in_words(delay: Delay) -> str:
     )
     if delay.number:
         words = ngettext(
-            "%(number)d run due at %(due)s waited %(waited)s to start.",
-            "%(number)d runs due at %(due)s waited up to %(waited)s to start.",
+            "%(number)d of the runs due at %(due)s waited %(waited)s to start.",
+            "%(number)d of the runs due at %(due)s waited up to %(waited)s to start.",
             delay.number,
         )
-    cause = gettext(" The alert said: %s") % as_sentence(delay.cause) if delay.cause else ""
+    then = gettext(" The alert said at that time: %s")
+    cause = then % as_sentence(delay.cause) if delay.cause else ""
     named = {
         "number": delay.number,
         "queue": delay.queue,
@@ -204,10 +205,11 @@ def _fix(using: str, delay: Delay) -> str:
     due = Task.objects.using(using).active().filter(next_run=delay.again_at, queue=delay.queue)
     number = due.order_by()[:MAX_DUE_COUNTED].count()
     words = ngettext(
-        "%(number)d task of this queue is due again at %(again)s. To avoid another delay, start "
+        "At %(again)s, %(number)d task of this queue is due again. To avoid another delay, start "
         "more workers.",
-        "%(number)d tasks of this queue are due again at %(again)s. To avoid another delay, "
-        "spread their schedules with 'h' or the field 'spread', or start more workers.",
+        "At %(again)s, %(number)d tasks of this queue are due together again. To avoid another "
+        "delay, spread their schedules with 'h' or the field 'spread', in code or in the admin, "
+        "or start more workers.",
         number,
     )
     again = in_zone(delay.again_at, timezone.get_current_timezone())

@@ -11,9 +11,10 @@ from itertools import takewhile
 
 from django.utils.translation import ngettext
 
-from sisy.alerting.failures import retry_in_words
+from sisy.alerting.advised_commands import words_if_it_flaps, words_to_retry
 from sisy.alerting.flapping import LATEST, failures_in, flaps, in_words
 from sisy.alerting.problem import with_cause
+from sisy.models import Alert as AlertRecord
 from sisy.models import Run
 from sisy.reports.alerts.alert import Alert, Kind, Severity
 from sisy.store.judging import Ended, latest_ended
@@ -35,10 +36,17 @@ def with_latest_runs(
     reasons = _reasons(using, ended.values()) if in_full else {}
     return [
         _seen_again(alert, ended.get(alert.task or 0, ()), reasons, now)
-        if alert.kind in KINDS
+        if alert.kind in KINDS and alert.closed is None
         else alert
         for alert in listed
     ]
+
+
+def flapping(using: str, alerts: Iterable[AlertRecord], now: datetime) -> set[int]:
+    """Return the keys of those recorded alerts whose tasks flap, as `with_latest_runs` says."""
+    about = [one for one in alerts if one.kind == Kind.FAILING and one.task_id is not None]
+    ended = latest_ended(using, {one.task_id or 0: LATEST for one in about})
+    return {one.pk for one in about if flaps(ended.get(one.task_id or 0, ()), now, 1, one.run_id)}
 
 
 def _reasons(using: str, ended: Iterable[Sequence[Ended]]) -> dict[int, str]:
@@ -62,12 +70,15 @@ def _seen_again(
     if not failed:
         return alert
     newest = failed[0].pk
-    opened_by = alert.record.evidence if alert.record else None
+    opened_by = alert.record.run_id if alert.record else None
     if flaps(latest, now, 1, opened_by):
+        fix = words_if_it_flaps(alert.task, alert.path)
+        # What was recorded: the first failure that is counted is a later one after each run.
+        since = alert.since if alert.record else failures_in(latest)[-1].finished_at
         # The same severity while it works and while it fails: its row keeps its place.
         return replace(
-            _told_again(alert, in_words(latest), newest, reasons),
-            since=failures_in(latest)[-1].finished_at,
+            _reworded(alert, in_words(latest), fix, newest, reasons),
+            since=since,
             severity=Severity.WARNING,
             is_flapping=True,
         )
@@ -79,12 +90,15 @@ def _seen_again(
                 "At least the last run failed", "At least the last %d runs failed", streak
             )
         words = words % streak if "%d" in words else words
-        return _told_again(alert, words, newest, reasons)
+        fix = words_to_retry(newest, will_recur=streak > 1 and alert.task is not None)
+        return _reworded(alert, words, fix, newest, reasons)
     return alert
 
 
-def _told_again(alert: Alert, words: str, newest: int, reasons: Mapping[int, str]) -> Alert:
-    """Return the alert with other words, about the newest failed run.
+def _reworded(
+    alert: Alert, words: str, fix: str, newest: int, reasons: Mapping[int, str]
+) -> Alert:
+    """Return the alert with other words and another fix, about the newest failed run.
 
     The cause stays the same.
     """
@@ -93,6 +107,6 @@ def _told_again(alert: Alert, words: str, newest: int, reasons: Mapping[int, str
         alert,
         why=with_cause(words, alert.cause),
         full=f"{words}: {reason}." if reason else "",
-        fix=retry_in_words(newest),
+        fix=fix,
         run=newest,
     )

@@ -1,11 +1,13 @@
 """The alerts about tasks: broken, failed, late, and missed occurrences."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext, ngettext
 
+from sisy.alerting.missed import MIN_GAP
 from sisy.alerting.problem import with_cause
 from sisy.models import RunState, Task, TaskState
 from sisy.reports import disclosure
@@ -112,7 +114,12 @@ def missed_alerts(using: str, now: datetime) -> Iterator[Alert]:
         )
         cause = group.newest.reason
         why = f"{words % group.number}: {cause}"
-        yield _of_group(group, Kind.MISSED, Severity.WARNING, why, cause)
+        # What a heartbeat that was late for some seconds has missed opens no alert either.
+        began = group.newest.due_at or group.newest.planned_at
+        is_long = group.newest.planned_at - began >= MIN_GAP
+        severity = Severity.WARNING if is_long else Severity.INFO
+        alert = _of_group(group, Kind.MISSED, severity, why, cause)
+        yield replace(alert, missed=group.number)
     yield from _more(
         more,
         lambda n: ngettext(

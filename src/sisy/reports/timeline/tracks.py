@@ -12,7 +12,9 @@ from sisy.records.choices import TROUBLE_STATES
 from sisy.reports import disclosure, formatting
 from sisy.reports.by_state import keys_of, troubled
 from sisy.reports.durations import usual
-from sisy.reports.ledger import DRAWN, newest_by_task
+from sisy.reports.gravity import gravest, rank_of
+from sisy.reports.ledger import DRAWN, newest_of_each
+from sisy.reports.task_rows import TaskRow
 from sisy.reports.timeline.stretches import Stretch, succeeded_stretches
 from sisy.reports.timeline.upcoming import Upcoming, joined, upcoming
 from sisy.reports.timeline.window import Window
@@ -22,22 +24,8 @@ MAX_BARS = 1200  # runs of all tasks together that are drawn one by one
 MAX_OF_EACH, MIN_OF_EACH = 120, 15  # of each task
 MAX_TROUBLE_RUNS = 1000  # runs that did not succeed, of all tasks together
 NARROWEST = 0.25  # percent of the width; nothing is drawn narrower
-GRAVITY = (
-    RunState.FAILED,
-    RunState.TIMED_OUT,
-    RunState.LOST,
-    RunState.MISSED,
-    RunState.CANCELLED,
-    RunState.SKIPPED,
-    RunState.RUNNING,
-    RunState.QUEUED,
-    RunState.SUCCEEDED,
-)
-"""The states, the most severe first. Of bars that coincide, the most severe is drawn."""
-
 BAR_TOP, BAR_HEIGHT = 4, 16  # pixels
 THINNEST = 3  # pixels of a colour in a bar
-RANKS: dict[str, int] = {state: rank for rank, state in enumerate(GRAVITY)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +67,7 @@ class Bar:
         if len(self.states) == 1:
             counted = ngettext("%d run", "%d runs", self.count) % self.count
             return f"{counted} · {words}" if self.count > 1 else words
-        named = ((number, RunState(state).label) for state, number in self.states.most_common())
-        counted = ", ".join(f"{number} {label}" for number, label in named)
+        counted = ", ".join(formatting.counted_states(self.states))
         return f"{counted} · {words}"
 
     @property
@@ -90,8 +77,8 @@ class Bar:
         Else one failed run among many would paint all of them red.
         """
         colours: Counter[str] = Counter()
-        for state in sorted(self.states, key=lambda state: RANKS[state]):
-            colours[_looks(state)] += self.states[state]
+        for state in sorted(self.states, key=rank_of):
+            colours[formatting.looks_of(state)] += self.states[state]
         slices: list[Slice] = []
         y = BAR_TOP
         for looks, number in colours.items():
@@ -106,11 +93,9 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """A row of the timeline: one task, or several that share a value."""
+    """The runs of a row of tasks."""
 
-    key: str
-    label: str
-    tasks: list[Task]
+    row: TaskRow
     bars: list[Bar]
     upcoming: Upcoming
     usual: timedelta | None
@@ -118,67 +103,65 @@ class Track:
     undrawn: tuple[Stretch, ...] = ()
     """The stretches with successful runs that are too numerous to draw one by one."""
 
-    @property
-    def task(self) -> Task | None:
-        """The task, if it is one."""
-        return self.tasks[0] if len(self.tasks) == 1 else None
-
 
 def timeline(
     using: str,
-    tasks: Sequence[Task],
+    rows: Sequence[TaskRow],
     window: Window,
     now: datetime,
     *,
-    by: str = "",
     newest: Mapping[int, list[Run]] | None = None,
     in_full: bool,
 ) -> list[Track]:
-    """Return a track for each of ``tasks``, in their order.
+    """Return a track for each row of tasks, in their order.
 
     Args:
-        by: the column whose values share a track; by default, each task has its own.
         newest: the newest runs of the tasks, at least `bars_of_each`, if they have been read. Only
             for a window that contains ``now``.
         in_full: whether the texts of errors are shown; see `sisy.reports.disclosure`.
     """
-    drawn = bars_of_each(len(tasks))
-    runs = _runs(using, [task.pk for task in tasks], window, now, drawn, newest)
+    drawn = bars_of_each(rows)
+    runs = _runs(using, drawn, window, newest, now)
     until = {
-        task.pk: min(now, _begin(runs[task.pk][drawn - 1]))
-        for task in tasks
-        if _is_crowded(runs[task.pk], window, drawn)
+        pk: min(now, _begin(runs[pk][number - 1]))
+        for pk, number in drawn.items()
+        if _is_crowded(runs[pk], window, number)
     }
     undrawn = succeeded_stretches(using, until, window)
-    rows: dict[str, list[Track]] = {}
-    for task in tasks:
-        track = _track(task, runs[task.pk], window, now, in_full)
-        track = replace(track, undrawn=undrawn.get(task.pk, ()))
-        rows.setdefault(str(getattr(task, by) if by else task.pk), []).append(track)
-    return [_joined(key, tracks) for key, tracks in rows.items()]
+    tracks = []
+    for row in rows:
+        of_tasks = [_track(row, task, runs[task.pk], window, now, in_full) for task in row.tasks]
+        stretches = {one for task in row.tasks for one in undrawn.get(task.pk, ())}
+        tracks.append(replace(_joined(row, of_tasks), undrawn=tuple(sorted(stretches))))
+    return tracks
 
 
-def bars_of_each(number: int) -> int:
-    """Return how many runs of each task are drawn one by one, given the number of tasks."""
-    return max(MIN_OF_EACH, min(MAX_OF_EACH, MAX_BARS // max(1, number)))
+def bars_of_each(rows: Sequence[TaskRow]) -> dict[int, int]:
+    """Return how many runs of each task are drawn one by one, by its key."""
+    # Tasks that share rows take nothing away from those that have rows of their own.
+    numbers = Counter(row.task is None for row in rows for _ in row.tasks)
+    return {
+        task.pk: max(MIN_OF_EACH, min(MAX_OF_EACH, MAX_BARS // numbers[row.task is None]))
+        for row in rows
+        for task in row.tasks
+    }
 
 
 def _runs(
     using: str,
-    pks: Sequence[int],
+    drawn: Mapping[int, int],
     window: Window,
-    now: datetime,
-    drawn: int,
     newest: Mapping[int, list[Run]] | None,
+    now: datetime,
 ) -> dict[int, list[Run]]:
     """Return, by task, the newest runs of the window, and older ones that did not succeed."""
     before = None if window.end >= now else key_at(using, window.end)
     if newest is None:
-        newest = newest_by_task(using, pks, drawn, before)
-    runs = {pk: newest[pk][:drawn] for pk in pks}
-    crowded = [pk for pk in pks if _is_crowded(runs[pk], window, drawn)]
+        newest = newest_of_each(using, drawn, before)
+    runs = {pk: newest[pk][:number] for pk, number in drawn.items()}
+    crowded = [pk for pk, number in drawn.items() if _is_crowded(runs[pk], window, number)]
     for run in _in_trouble(using, crowded, window, before):
-        if run.task_id is not None and run.pk < runs[run.task_id][drawn - 1].pk:
+        if run.task_id is not None and run.pk < runs[run.task_id][drawn[run.task_id] - 1].pk:
             runs[run.task_id].append(run)
     return runs
 
@@ -200,21 +183,21 @@ def _in_trouble(
     return runs.only("task", *DRAWN)
 
 
-def _track(task: Task, runs: list[Run], window: Window, now: datetime, in_full: bool) -> Track:
+def _track(
+    row: TaskRow, task: Task, runs: list[Run], window: Window, now: datetime, in_full: bool
+) -> Track:
     running = [run for run in runs if run.state == RunState.RUNNING]
     takes = usual(runs)
     return Track(
-        key=str(task.pk),
-        label=task.label,
-        tasks=[task],
+        row=row,
         bars=_bars(runs, window, now, in_full),
         upcoming=upcoming(task, window, now, takes, running),
         usual=takes,
     )
 
 
-def _joined(key: str, tracks: list[Track]) -> Track:
-    """Return one track for several; of bars that coincide, the most severe is drawn."""
+def _joined(row: TaskRow, tracks: list[Track]) -> Track:
+    """Return one track for a row; of bars that coincide, the most severe is drawn."""
     if len(tracks) == 1:
         return tracks[0]
     bars: list[Bar] = []
@@ -223,15 +206,8 @@ def _joined(key: str, tracks: list[Track]) -> Track:
             _join(bars[-1], bar)
         else:
             bars.append(bar)
-    return Track(
-        key=key,
-        label=key,
-        tasks=[task for track in tracks for task in track.tasks],
-        bars=bars,
-        upcoming=joined([track.upcoming for track in tracks]),
-        usual=None,
-        undrawn=tuple(sorted({one for track in tracks for one in track.undrawn})),
-    )
+    coming = joined([track.upcoming for track in tracks])
+    return Track(row=row, bars=bars, upcoming=coming, usual=None)
 
 
 def _begin(run: Run) -> datetime:
@@ -276,17 +252,13 @@ def _touch(bar: Bar, other: Bar) -> bool:
 def _join(bar: Bar, other: Bar) -> None:
     bar.states += other.states
     bar.width = max(bar.width, other.x + other.width - bar.x)
-    bar.gravest = min(bar.gravest, other.gravest, key=lambda run: RANKS[run.state])
-
-
-def _looks(state: str) -> str:
-    return formatting.LOOKS.get(state, "quiet")  # type: ignore[call-overload, no-any-return]
+    bar.gravest = gravest((bar.gravest, other.gravest))
 
 
 def _words(run: Run, in_full: bool) -> str:
     begin = formatting.short(_begin(run))
     reason = disclosure.reason_of(run, in_full=in_full)
-    parts = [str(RunState(run.state).label), begin, formatting.span(run.duration), reason]
+    parts = [formatting.name_of_state(run.state), begin, formatting.span(run.duration), reason]
     if run.count > 1:
         words = ngettext("%d occurrence", "%d occurrences", run.count)
         parts.insert(1, words % run.count)

@@ -64,8 +64,11 @@ def upcoming(
 
 
 def joined(several: Sequence[Upcoming]) -> Upcoming:
-    """Return the upcoming occurrences of several tasks together."""
-    bars = sorted((bar for one in several for bar in one.bars), key=lambda one: one.x)
+    """Return the upcoming occurrences of several tasks together; the same moment has one bar."""
+    # The last one of a moment stays: one that overlaps, or the widest.
+    found = [bar for one in several for bar in one.bars]
+    found.sort(key=lambda bar: (bar.overlaps, bar.width))
+    bars = sorted({bar.due: bar for bar in found}.values(), key=lambda bar: bar.x)
     crowded = [one.crowded for one in several if one.crowded]
     if len(bars) > MAX_BARS_DRAWN:
         crowded.append((bars[MAX_BARS_DRAWN].x, 100.0))

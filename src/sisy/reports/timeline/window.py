@@ -1,7 +1,7 @@
 """A window of time that is drawn from left to right."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 HOUR = timedelta(hours=1)
 STEPS = [timedelta(minutes=n) for n in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440)]
@@ -37,9 +37,13 @@ class Window:
         midnight = self.start.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
         count = int((self.start - midnight) / step) + 1
         found = []
-        while (moment := midnight + count * step) < self.end:  # UTC arithmetic, so no gap repeats
-            local = moment.astimezone(zone)
-            is_day = (local.hour, local.minute) == (0, 0)
-            found.append((self.place(moment), f"{local:%a %d}" if is_day else f"{local:%H:%M}"))
+        # Local times, so that each day begins with a tick. In spring, an hour of them is skipped.
+        while (local := midnight + count * step) < self.end:
             count += 1
+            moment = local.astimezone(UTC)
+            is_real = moment.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None)
+            if (local.hour, local.minute) == (0, 0):
+                found.append((self.place(moment), f"{local:%a %d}"))
+            elif is_real:
+                found.append((self.place(moment), f"{local:%H:%M}"))
         return found

@@ -186,7 +186,9 @@ class Ear {
       clearInterval(this.#polling);
       this.#polling = 0;
       link.live(true);
+      heard ??= new Date();
       parts.touch();
+      if (!heard) beat(Date.now() / SECOND);
       return;
     }
     const isGap = this.#next !== null && message.seq !== this.#next;

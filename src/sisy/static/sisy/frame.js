@@ -1,4 +1,5 @@
-// The frame around each page: keyboard shortcuts, the sheet that lists them, and the browser's zone.
+// The frame around each page: keyboard shortcuts, the sheet that lists them, the browser's zone, and
+// the folded section to which an address leads.
 
 const SEQUENCE = 1500; // milliseconds between the two keys of a shortcut
 const FIELDS = "input:not([type=checkbox]), select, textarea, [contenteditable]";
@@ -63,3 +64,16 @@ document.addEventListener("click", ({ target }) => {
 for (const field of document.querySelectorAll("[data-sisy-zone]")) {
   field.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 }
+
+// A link to what is folded opens it.
+function unfold() {
+  const target = document.getElementById(location.hash.slice(1));
+  if (target?.matches("details")) target.open = true;
+  const fold = target?.closest(".sisy-card")?.querySelector(".sisy-fold > input");
+  if (!fold || fold.checked) return;
+  fold.checked = true;
+  target.scrollIntoView();
+}
+
+unfold();
+addEventListener("hashchange", unfold);

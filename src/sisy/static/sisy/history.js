@@ -5,6 +5,7 @@ const trend = document.querySelector("[data-sisy-trend]");
 const charts = [...(trend?.querySelectorAll("[data-sisy-chart]") ?? [])];
 let plots = [];
 let drawn = "";
+let width = 0;
 
 const number = (text) => (text === "-" ? null : Number(text));
 
@@ -124,8 +125,9 @@ function read() {
 function draw() {
   plots.forEach((plot) => plot.destroy());
   const data = read();
+  width = trend.clientWidth;
   drawn = JSON.stringify(data);
-  const isEmpty = !data[0][0][0].length || !trend.clientWidth;
+  const isEmpty = !data[0][0][0].length || !width;
   plots = isEmpty ? [] : charts.map((chart, place) => plotted(chart, ...data[place]));
 }
 
@@ -134,5 +136,6 @@ if (trend) {
   document.addEventListener("sisy:merged", () => JSON.stringify(read()) === drawn || draw());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme", "class"] });
-  addEventListener("resize", draw);
+  // Also when it is unfolded on a phone.
+  new ResizeObserver(() => trend.clientWidth === width || draw()).observe(trend);
 }

@@ -1,0 +1,58 @@
+"""The backlog of a queue without a worker, and the worker that served it last."""
+
+from collections import Counter
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+
+from sisy.alerting.heartbeat_gaps import end_of, ended_processes
+from sisy.models import Process, Role, Task
+from sisy.records.small_tables import QueuedRun
+from sisy.runtime.durations import in_zone
+
+MAX_RUNS_COUNTED = 1000
+MAX_WORKERS_READ = 500  # that ended last
+MAX_TASKS_NAMED = 3
+
+
+def backlog_in_words(using: str, queue: str, now: datetime) -> str:
+    """Return the number of queued runs with their tasks, and the last worker of the queue.
+
+    Leaves out what is unknown.
+    """
+    return " ".join(filter(None, (_held_up(using, queue, now), _served_last(using, queue))))
+
+
+def _held_up(using: str, queue: str, now: datetime) -> str:
+    ready = QueuedRun.objects.using(using).filter(engine="", queue=queue, ready_at__lte=now)
+    found = list(ready.order_by().values_list("task_id", flat=True)[: MAX_RUNS_COUNTED + 1])
+    if not found:
+        return ""
+    number = min(len(found), MAX_RUNS_COUNTED)
+    counted = f"{number:,}+" if len(found) > number else f"{number:,}"
+    first = [key for key, _ in Counter(found).most_common() if key is not None]
+    tasks = Task.objects.using(using).only("label").in_bulk(first[:MAX_TASKS_NAMED])
+    labels = [f"'{tasks[key].label}'" for key in first if key in tasks]
+    if not labels:
+        words = ngettext("%(n)s run is queued.", "%(n)s runs are queued.", len(found))
+        return words % {"n": counted}
+    more = len(set(found)) - len(labels)
+    others = ngettext(" and %d more task", " and %d more tasks", more) % more if more else ""
+    words = ngettext(
+        "%(n)s run of %(labels)s%(others)s is queued.",
+        "%(n)s runs of %(labels)s%(others)s are queued.",
+        len(found),
+    )
+    return words % {"n": counted, "labels": ", ".join(labels), "others": others}
+
+
+def _served_last(using: str, queue: str) -> str:
+    ended = ended_processes(using, Role.WORKER)[:MAX_WORKERS_READ]
+    last: Process | None = next((one for one in ended if queue in one.queues), None)
+    if last is None:
+        return ""
+    return gettext("The last worker that served it, %(worker)s, ended at %(moment)s.") % {
+        "worker": f"{last.pid}@{last.host}",
+        "moment": in_zone(end_of(last), timezone.get_current_timezone()),
+    }

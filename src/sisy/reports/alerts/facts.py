@@ -1,0 +1,91 @@
+"""Facts beside an alert: the task's note, the last change before it failed, and what is held up.
+
+The note may say that a failure can wait until the morning. The last deploy or change before the
+first failure is a likely cause.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sisy.models import Run, Task
+from sisy.records.problems import Kind
+from sisy.reports.alerts.alert import Alert
+from sisy.reports.alerts.backlogs import backlog_in_words
+from sisy.reports.alerts.grouping import AlertGroup
+from sisy.reports.task_events import events_of
+
+MAX_EXPLAINED = 3  # failing tasks, or queues: each takes some statements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The known facts beside a group of alerts.
+
+    Attributes:
+        note: the whole note of the task; empty if it has none, or if several tasks are affected.
+        began_after: the change between its last run before the failures and the first of these,
+            in words; empty if there was none, or if the task does not fail.
+        backlog: what a queue without a worker holds up; see `backlog_in_words`.
+    """
+
+    note: str = ""
+    began_after: str = ""
+    backlog: str = ""
+
+
+def facts_beside(using: str, groups: Iterable[AlertGroup], now: datetime) -> dict[str, Facts]:
+    """Return the facts beside groups of alerts, by the keys of the groups."""
+    listed = list(groups)
+    alone = {group.key: group.lead.task for group in listed if len(group.same) == 1}
+    keys = {pk for pk in alone.values() if pk is not None}
+    tasks = Task.objects.using(using).defer("_extra_data").in_bulk(keys) if keys else {}
+    task_of = {key: tasks[pk] for key, pk in alone.items() if pk in tasks}
+    failing = [group for group in listed if group.key in task_of and _begins(group.lead)]
+    began = _began_after(using, task_of, failing[:MAX_EXPLAINED], now)
+    unserved = [group for group in listed if group.lead.kind == Kind.NO_WORKER]
+    backlogs = {
+        group.key: " ".join(backlog_in_words(using, queue, now) for queue in group.lead.queues)
+        for group in unserved[:MAX_EXPLAINED]
+    }
+    return {
+        group.key: Facts(
+            note=task_of[group.key].note if group.key in task_of else "",
+            began_after=began.get(group.key, ""),
+            backlog=backlogs.get(group.key, ""),
+        )
+        for group in listed
+    }
+
+
+def _begins(alert: Alert) -> bool:
+    """Return whether all runs of its task have failed since a moment that is known."""
+    is_failing = alert.kind == Kind.FAILING and not alert.is_flapping
+    return is_failing and alert.record is not None and alert.since is not None
+
+
+def _began_after(
+    using: str, task_of: Mapping[str, Task], failing: Sequence[AlertGroup], now: datetime
+) -> dict[str, str]:
+    """Return the newest event between the last run before the failures and the first of these."""
+    tasks = [task_of[group.key] for group in failing]
+    events = events_of(using, tasks, now) if tasks else {}
+    found = {}
+    for task, group in zip(tasks, failing, strict=True):
+        before, first = _last_run_before(using, group.lead), group.lead.since
+        if before is not None and first is not None:
+            between = [event for event in events[task.pk] if before <= event.at <= first]
+            if between:
+                found[group.key] = max(between, key=lambda event: event.at).words
+    return found
+
+
+def _last_run_before(using: str, alert: Alert) -> datetime | None:
+    """Return when the last run before the failures finished; None if there was none."""
+    opened_by = alert.record.run_id if alert.record else None
+    if opened_by is None:
+        return None
+    # Few runs failed before the alert was opened: see `alert_after`.
+    runs = Run.objects.using(using).filter(task=alert.task, pk__lte=opened_by)
+    before = runs.filter(finished_at__lt=alert.since).order_by("-pk")
+    return before.values_list("finished_at", flat=True).first()

@@ -1,0 +1,113 @@
+"""Alerts that a person has closed although their problem remains."""
+
+import pytest
+
+from sisy.models import Process, Role, Run, RunState
+from sisy.records.problems import Kind, Severity
+from sisy.reports.alerts import find_alerts
+from sisy.reports.alerts.grouping import grouped
+from sisy.reports.alerts.verdict import in_words
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of_superuser
+from tests.dashboard.test_recorded_alerts import do, failed_run, opened, up
+from tests.support.moments import HOUR, MINUTE, NOON
+from tests.support.records import scheduled
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+BEGAN = NOON - 8 * HOUR
+
+
+def closed_one(run, kind=Kind.FAILING, **columns):
+    """Return an alert about a run that a person has closed."""
+    about = {"task_id": run.task_id, "run_id": run.pk, "evidence": run.pk, "since": BEGAN}
+    alert = opened(kind, f"task:{run.task_id}", **about | columns)
+    do("close", alert)
+    alert.refresh_from_db()
+    return alert
+
+
+def fails_again(run):
+    """Store another failed run of the task."""
+    again = run.task.new_run(now=NOON, state=RunState.FAILED, finished_at=NOON)
+    Run.objects.bulk_create([again])
+
+
+def alerts_on_page():
+    return text_of(browser_of_superuser().get("/sisy/?parts=alerts"))
+
+
+def test_a_closed_alert_needs_no_action_until_the_task_fails_again():
+    up()
+    run = failed_run(label="import")
+    record = closed_one(run)
+    [alert] = find_alerts("default", NOON)
+    assert (alert.closed, alert.record, alert.severity) == (record, None, Severity.INFO)
+    assert in_words(grouped([alert]), NOON) == ""
+    fails_again(run)
+    [alert] = find_alerts("default", NOON)
+    assert (alert.closed, alert.severity) == (None, Severity.ERROR)
+
+
+def test_a_closed_alert_keeps_its_start_and_says_who_closed_it():
+    up()
+    closed_one(failed_run(label="import"))
+    text = alerts_on_page()
+    assert "All clear" in text
+    assert f"since {BEGAN:%H:%M:%S}" in text
+    assert "closed by Sam" in text
+    assert "The next failed run opens it again." in text
+    assert "Acknowledge" not in text
+    assert "Retry" in text
+
+
+def test_a_closed_alert_keeps_its_mute_and_can_be_muted():
+    up()
+    record = closed_one(failed_run(label="import"), muted_until=NOON + 8 * HOUR)
+    assert "muted until 20:00:00" in alerts_on_page()
+    assert do("unmute", record) == ["Unmuted 1 alert."]
+    assert "muted until" not in alerts_on_page()
+    assert do("mute", record, hours="1") == ["Muted 1 alert for 1 h."]
+    assert "muted until 13:00:00" in alerts_on_page()
+
+
+def test_missed_occurrences_stay_closed_until_more_are_missed():
+    up()
+    task = scheduled("0 0 1 1 *", label="report")
+    gap = {"state": RunState.MISSED, "reason": "No heartbeat was running.", "finished_at": NOON}
+    run = task.new_run(now=NOON, due_at=NOON - HOUR, **gap)
+    run.save()
+    record = closed_one(run, Kind.MISSED)
+    [alert] = find_alerts("default", NOON)
+    assert (alert.kind, alert.closed, alert.severity) == (Kind.MISSED, record, Severity.INFO)
+    assert "Further missed occurrences open it again." in alerts_on_page()
+    task.new_run(now=NOON, due_at=NOON - MINUTE, **gap).save()
+    [alert] = find_alerts("default", NOON)
+    assert (alert.closed, alert.severity) == (None, Severity.WARNING)
+
+
+def test_an_alert_that_closed_by_itself_is_not_shown_as_closed():
+    up()
+    run = failed_run(label="import")
+    record = closed_one(run)
+    type(record).objects.update(closed_by="", close_reason="The latest run succeeded.")
+    [alert] = find_alerts("default", NOON)
+    assert (alert.closed, alert.severity) == (None, Severity.ERROR)
+
+
+def test_a_queue_without_a_worker_stays_critical_when_its_alert_is_closed():
+    Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=HOUR)
+    scheduled("0 0 1 1 *", queue="gpu")
+    record = opened(Kind.NO_WORKER, "queue:gpu", queue="gpu", task_id=None, since=BEGAN)
+    do("close", record)
+    [alert] = find_alerts("default", NOON)
+    assert (alert.severity, alert.since) == (Severity.CRITICAL, BEGAN)
+    assert "Mute" in alerts_on_page()
+
+
+def test_a_closed_alert_is_not_grouped_with_an_open_one_of_the_same_cause():
+    up()
+    closed_one(failed_run(label="import"))
+    failed_run(label="export")
+    groups = grouped(find_alerts("default", NOON))
+    assert [group.severity for group in groups] == [Severity.ERROR, Severity.INFO]
