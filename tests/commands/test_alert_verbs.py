@@ -3,11 +3,12 @@
 import pytest
 from django.core.management import CommandError
 
-from sisy.models import Alert
+from sisy.models import Alert, RunState
 from sisy.records.problems import Kind
 from tests.commands.calling import said, seen, told
 from tests.support.hostile import STORABLE, flaw_in
 from tests.support.moments import HOUR, MINUTE, NOON
+from tests.support.records import scheduled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -36,7 +37,7 @@ def test_open_alerts_are_listed_in_80_columns_with_the_next_step(monkeypatch):
     alert = opened(label="a label that is far too long for a line of a terminal" * 3)
     lines = seen("sisy_alerts list", monkeypatch).splitlines()
     assert max(map(len, lines)) <= 80
-    assert "failing" in lines[-2]
+    assert "open   The latest run failed" in lines[-2]
     assert lines[-1].endswith("sisy_alerts show ID")
     [row] = told("sisy_alerts list")
     assert (row["id"], row["what"], row["state"]) == (alert.pk, alert.label, "open")
@@ -46,7 +47,7 @@ def test_an_alert_about_a_queue_says_that_it_is_one_and_how_severe_it_is():
     columns = {"label": "", "queue": "mail", "task_id": None, "fix": ""}
     alert = opened(subject="queue:mail", kind=Kind.NO_WORKER, **columns)
     head, _, row = said("sisy_alerts list").splitlines()[:3]
-    assert head.split() == ["id", "severity", "problem", "what", "since", "state"]
+    assert head.split() == ["id", "severity", "problem", "what", "since", "state", "why"]
     assert row.split()[1:6] == ["critical", "no", "worker", "queue", "mail"]
     assert "manage.py sisy_queues list" in said(f"sisy_alerts show {alert.pk}")
 
@@ -68,7 +69,7 @@ def test_an_alert_is_shown_without_what_has_not_happened():
     alert = opened(run_id=7)
     text = said(f"sisy_alerts show {alert.pk}")
     names = {line.split("  ")[0] for line in text.splitlines()}
-    assert {"why", "since", "fix"} <= names
+    assert {"why", "since"} <= names
     assert not {"closed", "reopened", "muted by", "acknowledged by"} & names
     assert "To see the run: manage.py sisy_runs show 7" in text
     assert told(f"sisy_alerts show {alert.pk}")["reopened"] == 0
@@ -129,11 +130,87 @@ def test_an_alert_is_muted_until_a_moment():
     assert "is in the past" in str(past)
 
 
-@pytest.mark.parametrize("verb", ["ack", "unmute", "close"])
-def test_nothing_to_do_is_a_failure(verb):
+def test_an_alert_that_is_not_changed_says_why():
     alert = opened()
-    Alert.objects.close("ann", NOON)
-    assert failure_of(f"sisy_alerts {verb} {alert.pk}").returncode == 1
+    name = f"Alert {alert.pk}"
+
+    def refusal(verb):
+        error = failure_of(f"sisy_alerts {verb}")
+        assert error.returncode == 1
+        return str(error)
+
+    assert refusal(f"unmute {alert.pk}") == f"Nothing to do. {name} is not muted."
+    said(f"sisy_alerts ack {alert.pk} --by ann")
+    assert refusal(f"ack {alert.pk}") == (
+        f"Nothing to do. {name} was already acknowledged by ann at 2026-05-05 12:00:00 UTC."
+    )
+    said(f"sisy_alerts mute {alert.pk} --until 14:00")
+    assert refusal(f"mute {alert.pk} --until 14:00") == (
+        f"Nothing to do. {name} is already muted until 2026-05-05 14:00:00 UTC."
+    )
+    said(f"sisy_alerts close {alert.pk}")
+    closed = f"Nothing to do. {name} was closed at 2026-05-05 12:00:00 UTC."
+    assert refusal(f"close {alert.pk}") == refusal(f"ack {alert.pk}") == closed
+
+
+def test_of_many_alerts_that_are_not_changed_the_first_ones_are_named():
+    keys = [opened(number).pk for number in range(5, 12)]
+    refusal = str(failure_of(f"sisy_alerts unmute {' '.join(map(str, keys))}"))
+    assert refusal.count("is not muted") == 5
+    assert refusal.endswith(" And 2 more.")
+
+
+def failed(task, number):
+    """Store an alert about a task, whose runs have failed again since it was opened."""
+    runs = [
+        task.new_run(
+            now=NOON,
+            due_at=NOON + n * MINUTE,
+            state=RunState.FAILED,
+            reason=f"KeyError: {n}",
+            error_class="KeyError",
+            started_at=NOON + n * MINUTE,
+            finished_at=NOON + n * MINUTE,
+        )
+        for n in range(number)
+    ]
+    for run in runs:
+        run.save()
+    columns = {
+        "run_id": runs[0].pk,
+        "cause": "KeyError",
+        "why": "The latest run failed: KeyError.",
+    }
+    return opened(task.pk, label=task.label, **columns), runs[-1]
+
+
+def test_an_open_alert_has_the_words_and_the_run_of_the_overview():
+    alert, newest = failed(scheduled(label="import"), 3)
+    [listed] = told("sisy_alerts list")
+    assert listed["why"] == "The last 3 runs failed: KeyError: 2."
+    assert listed["run"] == newest.pk
+    shown = said(f"sisy_alerts show {alert.pk}")
+    assert "The last 3 runs failed: KeyError: 2." in shown
+    assert f"manage.py sisy_runs retry {newest.pk}" in shown
+    assert f"To see the run: manage.py sisy_runs show {newest.pk}" in shown
+    assert shown.count("sisy_runs retry") == 1
+    assert "The last 3 runs failed: KeyError: 2." in said("sisy_alerts list")
+    said(f"sisy_alerts close {alert.pk}")
+    assert "The latest run failed: KeyError." in said(f"sisy_alerts show {alert.pk}")
+
+
+def test_alerts_are_filtered_by_severity_and_kind():
+    task, queue = opened(5), opened(6, kind=Kind.NO_WORKER)
+    late = opened(7, kind=Kind.LATE)
+
+    def listed(options):
+        return [row["id"] for row in told(f"sisy_alerts list {options}")]
+
+    assert listed("--severity critical") == [queue.pk]
+    assert listed("--severity critical --severity error") == [queue.pk, task.pk]
+    assert listed("--kind late") == [late.pk]
+    assert listed("--kind late --severity critical") == []
+    assert "No alerts match." in said("sisy_alerts list --kind missed")
 
 
 def test_an_alert_that_does_not_exist_is_named():

@@ -109,3 +109,11 @@ def test_dead_letters_are_sent_again():
     due = OutboxMessage.objects.due(NOON)
     assert sorted(due.values_list("pk", "attempts")) == [(first, 0), (second, 0)]
     assert failure_of("sisy_alerts resend").returncode == 1
+
+
+def test_a_message_that_does_not_exist_is_named_and_none_is_resent():
+    pk = dead()
+    error = failure_of(f"sisy_alerts resend {pk} 4711")
+    assert str(error).startswith("Message 4711 does not exist")
+    assert error.returncode == 1
+    assert not OutboxMessage.objects.due(NOON).exists()

@@ -114,6 +114,21 @@ def test_a_long_wait_is_unhealthy_unless_the_queue_is_paused(noon):
     assert "2 runs are queued in the paused queue default" in said("sisy_health")
 
 
+def test_a_probe_of_some_queues_checks_only_their_runs(noon):
+    scheduled("0 0 1 1 *", label="tea").run_now()
+    scheduled("0 0 1 1 *", label="labels", queue="print").run_now()
+    scheduled("0 0 1 1 *", label="lunch", queue="lunch").run_now()
+    noon.moment = NOON + 2 * MINUTE
+    up(role=Role.HEARTBEAT, now=noon.moment)
+    up("mail", "print", "default", now=noon.moment)
+    Queue.objects.pause("lunch")
+    text = said("sisy_health --queues mail")
+    assert "no runs are waiting for a worker" in text
+    assert "lunch" not in text
+    assert unwell("sisy_health --queues mail,print") == "Unhealthy: queued runs."
+    assert unwell() == "Unhealthy: queued runs."
+
+
 def test_a_run_that_waits_for_its_turn_is_healthy(noon):
     task = scheduled("0 0 1 1 *", label="tea", overlap="buffer_all")
     task.run_now()
@@ -128,7 +143,7 @@ def test_a_run_that_waits_for_its_turn_is_healthy(noon):
 
 
 def test_a_failing_query_has_its_own_exit_code(monkeypatch):
-    def away(*args):
+    def away(*args, **kwargs):
         raise OperationalError("connection refused")
 
     monkeypatch.setattr("sisy.management.commands.sisy_health.health", away)
@@ -153,7 +168,8 @@ def test_a_table_has_its_columns_under_their_names():
     scheduled(label="tea")
     lines = said("sisy_tasks list").splitlines()
     assert lines[0].split() == [
-        *("id", "label", "schedule", "queue", "state", "next", "run", "last", "run")
+        *("id", "label", "schedule", "queue", "state", "next", "run", "last", "run"),
+        *("last", "result"),
     ]
     assert set(lines[1]) == {"-", " "}
     assert "tea" in lines[2]

@@ -36,7 +36,7 @@ sisy_tasks resume {task}
 sisy_tasks resume {task}
 sisy_tasks backfill {task} 2026-05-05T11:00 2026-05-05T11:05
 sisy_tasks backfill {task} 2026-05-05T11:00 2026-05-06T11:05
-sisy_tasks retry {run}
+sisy_tasks retry #{run}
 sisy_tasks cancel {task}
 sisy_tasks cancel {task}
 sisy_tasks show nowhere
@@ -45,6 +45,7 @@ sisy_runs list --task nowhere
 sisy_runs show {run}
 sisy_runs show {task}
 sisy_runs retry {run}
+sisy_runs retry --task {task} --state queued --yes
 sisy_runs cancel --task {task} --yes
 sisy_queues list
 sisy_queues pause nowhere

@@ -29,7 +29,7 @@ def test_the_processes_of_a_database_are_named_before_another_joins(log):
     joined(Role.HEARTBEAT, 71)
     joined(Role.WORKER, 72)
     assert Command().build(**OPTIONS)
-    [line] = log.messages
+    [line] = log.messages[1:]
     assert "Already running on this database: heartbeat 71@web-1, worker 72@web-1." in line
 
 
@@ -37,24 +37,24 @@ def test_processes_that_ended_are_not_named(log):
     joined(Role.HEARTBEAT, 71).leave(now=NOON)
     joined(Role.WORKER, 72, now=NOON - MINUTE)  # its lease has expired
     assert Command().build(**OPTIONS)
-    assert not log.messages
+    assert not log.messages[1:]
 
 
 def test_neighbours_are_a_warning_in_development_only(log, settings):
     joined(Role.WORKER, 72)
     for settings.DEBUG in (True, False):
         Command().build(**OPTIONS)
-    assert [one.levelname for one in log.records] == ["WARNING", "INFO"]
+    assert [one.levelname for one in log.records] == ["INFO", "WARNING", "INFO", "INFO"]
     advice = "For development, stop them, or use another database."
-    assert [advice in line for line in log.messages] == [True, False]
+    assert [advice in line for line in log.messages] == [False, True, False, False]
 
 
 def test_of_many_neighbours_a_few_are_named_and_the_rest_counted(log):
     for pid in range(100, 109):
         joined(Role.WORKER, pid)
     Command().build(**OPTIONS)
-    assert "worker 105@web-1 and 3 more. This process" in log.messages[0]
-    assert "worker 106@web-1" not in log.messages[0]
+    assert "worker 105@web-1 and 3 more. This process" in log.messages[1]
+    assert "worker 106@web-1" not in log.messages[1]
 
 
 def test_a_database_that_is_away_does_not_keep_sisy_from_starting(log, monkeypatch):
@@ -63,4 +63,10 @@ def test_a_database_that_is_away_does_not_keep_sisy_from_starting(log, monkeypat
 
     monkeypatch.setattr("sisy.management.neighbours.clock.now", away)
     assert Command().build(**OPTIONS)
-    assert not log.messages
+    assert not log.messages[1:]
+
+
+def test_the_first_line_says_what_runs_and_where_to_find_help(log):
+    Command().build(**OPTIONS)
+    assert log.messages[0].startswith("Starting a heartbeat and a worker")
+    assert "manage.py sisy --help" in log.messages[0]

@@ -4,6 +4,7 @@ import pytest
 from django.core.management import CommandError
 
 from sisy.models import Process, Queue, Role
+from sisy.reports import by_state, queues
 from tests.commands.calling import said, seen, told
 from tests.roles.steps import held_run
 from tests.support.moments import HOUR, MINUTE, NOON
@@ -107,3 +108,23 @@ def test_an_unknown_queue_is_answered_with_the_nearest_one(verb):
     with pytest.raises(CommandError, match=r"named 'x'\. The queues are: mail\."):
         said(f"sisy_queues {verb} x")
     assert not Queue.objects.exists()
+
+
+def test_a_count_that_stopped_at_its_limit_says_so_for_every_queue(monkeypatch):
+    monkeypatch.setattr(queues, "MAX_QUEUED_COUNTED", 2)
+    for number in range(3):
+        queued(f"letter {number}", "mail", NOON - HOUR)
+    queued("tea", "default")
+    rows = [line.split() for line in said("sisy_queues list").splitlines()[2:4]]
+    assert [(row[0], row[3]) for row in rows] == [("default", "0+"), ("mail", "2+")]
+    top = said("sisy_top --once")
+    assert "2+ queued" in top.splitlines()[0]
+    assert ["default", "no", "worker", "0+"] in [line.split()[:4] for line in top.splitlines()]
+
+
+def test_runs_of_the_last_hour_that_are_too_many_to_count_have_a_plus(monkeypatch):
+    monkeypatch.setattr(by_state, "MAX_RUNS_WALKED", 1)
+    for number in range(2):
+        held_run(worker_of("default", slots=2), label=f"tea {number}")
+    assert said("sisy_queues list").splitlines()[2].split()[-1] == "0+"
+    assert told("sisy_queues list")[0]["last_hour"] == 0

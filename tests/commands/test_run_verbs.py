@@ -2,6 +2,7 @@
 
 import io
 import sys
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import CommandError
@@ -122,10 +123,16 @@ def test_runs_whose_task_was_deleted_are_found_by_its_label_or_key():
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        ("--task tee", "No runs match. Did you mean 'tea'?"),
-        ("--queue defualt", "No runs match. Did you mean 'default'?"),
-        ("--function nop", "No runs match. Did you mean 'noop'?"),
-        ("--task xyz", "No runs match. No task has the label 'xyz'."),
+        (
+            "--task tee",
+            "No runs match. No task has the key, name or label 'tee'. Did you mean 'tea'?",
+        ),
+        (
+            "--queue defualt",
+            "No runs match. No task is in the queue 'defualt'. Did you mean 'default'?",
+        ),
+        ("--function nop", "No runs match. No task calls 'nop'. Did you mean 'noop'?"),
+        ("--task xyz", "No runs match. No task has the key, name or label 'xyz'."),
         ("--text nothing", "No runs match."),
     ],
 )
@@ -142,10 +149,11 @@ def test_a_site_without_runs_says_so():
     ("options", "error"),
     [
         ("--worker nowhere", "No host or worker is named 'nowhere'"),
-        ("--since soon", "'soon' is not a valid time. Use a duration before now, such as 30m"),
+        ("--since soon", "'soon' is not a valid date and time. Use a duration, such as 30m"),
         ("--since 999999d", "'999999d' is too long ago"),
         ("--since 1h --until 2h", "--since 1h is not before --until 2h"),
-        ("--state failing", "invalid choice: 'failing'"),
+        ("--state fail", r"'fail' is not valid\. Did you mean 'failed'\? Use one of queued, "),
+        ("--origin scheduled", r"'scheduled' is not valid\. Did you mean 'schedule'\?"),
     ],
 )
 def test_a_filter_that_is_not_valid_is_rejected(options, error):
@@ -256,18 +264,31 @@ def test_another_answer_than_yes_changes_nothing(asked, word):
     assert Run.objects.filter(state="queued").exists()
 
 
+def test_ctrl_d_at_a_confirmation_changes_nothing(monkeypatch, asked):
+    run_of(state=RunState.QUEUED)
+    asked("")
+    monkeypatch.setattr("builtins.input", Mock(side_effect=EOFError))
+    with pytest.raises(CommandError, match="Nothing was changed") as raised:
+        said("sisy_runs cancel --task tea")
+    assert raised.value.returncode == 2
+
+
 def test_without_a_terminal_a_confirmation_is_an_option(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     run_of(state=RunState.QUEUED)
     with pytest.raises(CommandError, match=r"This cancels 1 queued run\. Add --yes to confirm"):
         said("sisy_runs cancel --task tea")
-    assert told("sisy_runs cancel --task tea --yes") == {"cancelled": 1, "asked": 0}
+    answer = told("sisy_runs cancel --task tea --yes")
+    assert answer == {"cancelled": 1, "asked": 0, "next_before": None}
 
 
-@pytest.mark.parametrize("options", ["--task tea --yes", "{run}"])
-def test_cancelling_nothing_is_an_error(options):
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [("--task tea --yes", r"^No runs to cancel\.$"), ("{run}", "^No runs to cancel: run ")],
+)
+def test_cancelling_nothing_is_an_error(options, words):
     run = run_of()
-    with pytest.raises(CommandError, match=r"^No runs to cancel\.$") as raised:
+    with pytest.raises(CommandError, match=words) as raised:
         said(f"sisy_runs cancel {options.format(run=run.pk)}")
     assert raised.value.returncode == 1
 

@@ -5,15 +5,17 @@ import json
 import pytest
 from django.core.management import CommandError
 
+from sisy.lifecycle.release import release_running
 from sisy.management.commands import sisy_runs
-from sisy.models import RunState
+from sisy.models import RunState, Task
 from sisy.runtime.journal import Report
 from sisy.runtime.progress import Progress
 from sisy.store.run_output import write_while_running
+from sisy.worker.claim import claim
 from tests.commands.calling import said, told
 from tests.roles.steps import finish, held_run
-from tests.support.moments import NOON, SECOND
-from tests.support.records import worker
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled, worker
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -99,6 +101,22 @@ def test_a_run_is_followed_until_it_has_succeeded(run, meanwhile):
     )
 
 
+def test_following_a_released_run_begins_again_with_its_next_worker(run, meanwhile):
+    """Both workers execute an attempt of one number, and the second prints more than the first."""
+
+    def executed_again():
+        release_running("default", [run], "Its worker stopped", NOON)
+        [again] = claim(worker(NOON + MINUTE), ["default"], 1, NOON + MINUTE)
+        assert again.attempt == run.attempt
+        finish(again, NOON + MINUTE, report=report_of("uno\ndos\n"))
+
+    printed(run, "one\n")
+    meanwhile(executed_again)
+    assert said(f"sisy_runs logs {run.pk} --follow") == (
+        f"one\nAttempt 1:\nuno\ndos\nRun {run.pk} succeeded\n"
+    )
+
+
 def test_following_a_run_that_fails_exits_with_one(run, meanwhile, capsys):
     meanwhile(lambda: finish(run, NOON, RunState.FAILED, reason="KeyError: 'x'"))
     with pytest.raises(SystemExit) as ended:
@@ -143,3 +161,14 @@ def test_secrets_are_masked_and_control_characters_are_escaped(run):
         assert "abc" not in text
         assert "\x1b" not in text
     assert said(f"sisy_runs logs {run.pk}") == "password=•••\nred\\x07\n"
+
+
+def test_several_missed_occurrences_of_a_deleted_task_have_no_advice_that_fails():
+    task = scheduled("@hourly", label="gone")
+    run = task.new_run(now=NOON, due_at=NOON - HOUR, due_until=NOON, count=2, state="missed")
+    run.save()
+    assert f"sisy_tasks backfill {task.pk}" in said(f"sisy_runs show {run.pk}")
+    Task.objects.get(pk=task.pk).delete()
+    [advice] = [line for line in said(f"sisy_runs show {run.pk}").splitlines() if "Next:" in line]
+    assert advice == f"Next: To see its other runs: manage.py sisy_runs list --task {run.task_id}"
+    assert "gone" in said(f"sisy_runs list --task {run.task_id}")

@@ -135,3 +135,9 @@ def test_an_invalid_range_is_rejected():
     with pytest.raises(CommandError, match="TO must be after FROM"):
         said("sisy_simulate 2026-05-07 2026-05-06")
     assert "Nothing is due." in said("sisy_simulate 2026-05-06 2026-05-07")
+
+
+def test_a_task_that_is_named_twice_is_simulated_once():
+    task = scheduled("0 */6 * * *", label="tea")
+    named = f"--task tea --task {task.pk}"
+    assert told(f"sisy_simulate 2026-05-06 2026-05-07 {named}")["count"] == 4

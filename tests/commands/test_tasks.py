@@ -145,7 +145,7 @@ def test_a_pause_may_have_an_end():
     assert "The task is paused until 2026-05-06 16:00:00 CEST." in said("sisy_tasks why tea")
     assert "2026-05-07 13:00:00 UTC" in said("sisy_tasks next tea -n 1")
     said("sisy_tasks resume tea")
-    with pytest.raises(CommandError, match="until is in the past"):
+    with pytest.raises(CommandError, match="--until is in the past: 2020-01-01 00:00:00 CET"):
         said("sisy_tasks pause tea --until 2020-01-01")
 
 
@@ -167,13 +167,13 @@ def test_history_shows_how_runs_ended_and_why():
     [row] = told("sisy_tasks history tea")
     assert (row["state"], row["reason"], row["late"]) == ("failed", "no water", 0.0)
     assert "no water" in said("sisy_tasks history tea")
-    again = told(f"sisy_tasks retry {run.pk}")
+    again = told(f"sisy_tasks retry '#{run.pk}'")
     assert Run.objects.get(pk=again["run"]).retry_of_id == run.pk
     with pytest.raises(CommandError, match="Only finished runs can be retried"):
-        said(f"sisy_tasks retry {again['run']}")
+        said(f"sisy_tasks retry '#{again['run']}'")
     with pytest.raises(CommandError, match=r"Run 99999 does not exist.*manage\.py sisy_runs list"):
         said("sisy_tasks retry 99999")
-    with pytest.raises(CommandError, match=r"'x' is not a run\. Use its key, such as 7 or '#7'"):
+    with pytest.raises(CommandError, match=r"'x' is not a run\. Use its key, such as '#7'"):
         said("sisy_tasks retry x")
 
 
@@ -181,6 +181,7 @@ def test_a_backfill_is_shown_and_then_made_in_the_zone_of_the_task(noon):
     task = scheduled("0 * * * *", label="tea")
     task.timezone = "Europe/Berlin"
     task.save()
+    task.pause()
     noon.moment = NOON + DAY
     line = "sisy_tasks backfill tea 2026-05-05T15:00 2026-05-05T17:00"
     assert [row["due"] for row in told(f"{line} --dry-run")] == [
@@ -200,15 +201,21 @@ def test_a_backfill_is_shown_and_then_made_in_the_zone_of_the_task(noon):
 
 
 def test_a_backfill_with_nothing_to_run_exits_with_one(noon):
-    scheduled("0 * * * *", label="tea")
+    scheduled("0 * * * *", label="tea").pause()
     noon.moment = NOON + DAY
     line = "sisy_tasks backfill tea 2026-05-05T13:00 2026-05-05T15:00"
     text = said(line)
     assert text.startswith("Submitted 2 runs of tea. To see them: manage.py sisy_runs list --task")
-    with pytest.raises(CommandError, match=r"^Nothing to backfill\.$") as raised:
+    left_out = (
+        "Nothing to backfill: all 2 occurrences have succeeded, are queued or running, or are not "
+        "planned yet."
+    )
+    with pytest.raises(CommandError, match=f"^{left_out}$") as raised:
         said(line)
     assert raised.value.returncode == 1
-    assert said(f"{line} --dry-run") == "Nothing to backfill.\n"
+    assert said(f"{line} --dry-run") == f"{left_out}\n"
+    none_due = "sisy_tasks backfill tea 2026-05-05T13:01 2026-05-05T13:02 --dry-run"
+    assert said(none_due) == "Nothing to backfill: the task has no occurrence in this range.\n"
 
 
 def why(label, moment):

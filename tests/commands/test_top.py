@@ -91,3 +91,20 @@ def test_a_run_is_cancelled_and_a_failed_one_retried():
     finish(run, NOON, "failed")
     again = Actions("default").retry(str(run.pk))
     assert again == f"Run {Run.objects.get(retry_of=run).pk} is queued as a retry of run {run.pk}."
+
+
+def test_the_heartbeat_of_the_same_process_is_not_drained():
+    heartbeat = Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=MINUTE)
+    process = worker()
+    assert Actions("default").drain(f"{process.pid}@{process.host}").startswith("Draining")
+    asked = Process.objects.exclude(drain_requested_at=None)
+    assert list(asked) == [process] != [heartbeat]
+
+
+def test_the_runs_of_other_engines_are_running_as_well():
+    engine = Process.join(Role.ENGINE, using="default", now=NOON, lease=MINUTE)
+    run = held_run(worker(), label="import")
+    Run.objects.filter(pk=run.pk).update(process=engine)
+    answer = told("sisy_top")
+    assert [row["task"] for row in answer["running"]] == ["import"]
+    assert "0/0 running" in said("sisy_top --once").splitlines()[0]

@@ -139,7 +139,7 @@ def test_its_worker_has_handed_it_over_and_is_still_leaving():
     idle().run_now()
     [run] = claim(worker(), ["default"], 1, NOON)
     release_running("default", [run], "The worker stops", NOON)
-    assert "was released by its worker. Another worker can start it after 2026-05-05 12:00:05" in (
+    assert "was released by its worker. It can start again at 2026-05-05 12:00:05" in (
         why_run(run)
     )
 

@@ -2,23 +2,28 @@
 
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.translation import ngettext
 
-from sisy.management import lookup
-from sisy.management.arguments import whole
-from sisy.management.looks import severity
-from sisy.management.table import Look
+from sisy.management import moments
+from sisy.management.alert_text import facts_of, line_of, next_steps, severity_now, unchanged
+from sisy.management.arguments import one_of, whole
+from sisy.management.looks import SEVERITIES
 from sisy.management.verbs import VerbCommand, add_by, add_number, who
 from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
-from sisy.records.problems import Kind
+from sisy.records.problems import Kind, severity_of
+from sisy.reports.alerts import seen_now
+from sisy.reports.alerts.facts import facts_beside
+from sisy.reports.alerts.grouping import AlertGroup
 from sisy.reports.alerts.recovered import DAY, MAX_CLOSED_READ, closed_since, recovered_alerts
+from sisy.reports.alerts.streaks import KINDS as MAY_FLAP
 from sisy.reports.ledger import key_of
+from sisy.reports.notes import first_line
 from sisy.runtime.durations import in_zone
 
 MAX_HOURS = 24 * 366
@@ -41,6 +46,21 @@ class AlertVerbs(VerbCommand):
     def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
         listing = verb("list", "list open alerts, newest first")
         listing.add_argument("--all", action="store_true", help="also list closed alerts")
+        listing.add_argument(
+            "--severity",
+            action="append",
+            type=one_of(SEVERITIES),
+            choices=SEVERITIES,
+            help=f"only alerts of this severity: {', '.join(SEVERITIES)} (repeatable)",
+        )
+        listing.add_argument(
+            "--kind",
+            action="append",
+            type=one_of(Kind.values),
+            choices=Kind.values,
+            metavar="KIND",
+            help=f"only alerts of this kind: {', '.join(Kind.values)} (repeatable)",
+        )
         add_number(listing, "alerts", 50)
         verb("show", "show an alert: why it opened, what to do, and who did what").add_argument(
             "alert", type=alert_key, metavar="ALERT", help="key of an alert"
@@ -57,9 +77,8 @@ class AlertVerbs(VerbCommand):
         )
         mute.add_argument(
             "--until",
-            type=lookup.moment,
             metavar="WHEN",
-            help="until a moment in the project's time zone, such as 2026-05-05T12:00",
+            help=f"until WHEN, instead of --hours: {moments.FORMS}",
         )
         self._add_change(verb("unmute", "send messages about alerts again"))
         self._add_change(verb("close", "close alerts without a message"))
@@ -71,18 +90,46 @@ class AlertVerbs(VerbCommand):
         )
         add_by(parser)
 
-    def do_list(self, *, all: bool, number: int, **options: Any) -> None:  # noqa: A002
+    def do_list(
+        self,
+        *,
+        all: bool,  # noqa: A002
+        severity: list[str] | None,
+        kind: list[str] | None,
+        number: int,
+        **options: Any,
+    ) -> None:
         alerts = Alert.objects.using(self.using)
-        found = list((alerts.all() if all else alerts.open()).order_by("-pk")[:number])
+        chosen = alerts.all() if all else alerts.open()
+        if kind:
+            chosen = chosen.filter(kind__in=kind)
+        if severity:
+            # The severity of a failing task that flaps is another one than that of its kind.
+            kinds = [one for one in Kind if one in MAY_FLAP or severity_of(one) in severity]
+            chosen = chosen.filter(kind__in=kinds)
+        found = list(chosen.order_by("-pk")[:number])
+        seen = self._seen(found)
+        if severity:
+            found = [one for one in found if severity_now(one, seen.get(one.pk)) in severity]
         if self.as_json:
-            self.say_json([_facts(alert, self.now) for alert in found])
+            self.say_json([facts_of(alert, seen.get(alert.pk), self.now) for alert in found])
             return
-        rows = [_line(alert, self.now) for alert in found]
-        self.answer(rows, otherwise="No open alerts." if not all else "No alerts yet.")
+        rows = [line_of(alert, seen.get(alert.pk), self.now) for alert in found]
+        nothing = "No alerts match." if severity or kind else "No alerts yet."
+        self.answer(
+            rows,
+            otherwise=nothing if severity or kind or all else "No open alerts.",
+            spare=("problem",),
+        )
         if rows:
             self.say("To see why, and what to do: manage.py sisy_alerts show ID")
         if not all:
             self._say_what_is_over()
+
+    def _seen(self, alerts: Sequence[Alert]) -> dict[int, AlertGroup]:
+        """Return, by the key of each open alert, what its latest runs say."""
+        found = seen_now(self.using, alerts, self.now, in_full=True)
+        return {alert.record.pk: one for one in found for alert in one.alerts if alert.record}
 
     def _say_what_is_over(self) -> None:
         """Say how many alerts were closed recently, and which delays may recur."""
@@ -101,55 +148,57 @@ class AlertVerbs(VerbCommand):
 
     def do_show(self, *, alert: int, **options: Any) -> None:
         [found] = self._named([alert])
-        facts = _facts(found, self.now)
+        seen = self._seen([found]).get(found.pk)
+        facts = facts_of(found, seen, self.now)
+        if seen is not None:
+            known = facts_beside(self.using, [seen], self.now)[seen.key]
+            facts |= {
+                "began_after": known.began_after,
+                "backlog": known.backlog,
+                "note": first_line(known.note),
+            }
         if self.as_json:
             self.say_json(facts)
             return
-        facts["message_sent"] = facts.pop("told")
+        facts["message_sent"] = facts.pop("notified")
         facts["kind"] = str(found.get_kind_display())
+        steps: list[str] = []
+        if found.is_open:
+            # The first step is the fix, unwrapped, so that its command can be copied.
+            steps += next_steps(found, facts.pop("fix"), self.using, self.now)
         # Leave out what has not happened to it.
         self.describe({name: value for name, value in facts.items() if value})
-        if found.is_open:
-            self._say_next(found)
-        if found.run_id:
-            self.say(f"To see the run: manage.py sisy_runs show {found.run_id}")
-
-    def _say_next(self, alert: Alert) -> None:
-        if alert.fix:
-            self.say(f"Next: {alert.fix}")
-        if alert.kind == Kind.MISSED:
-            self.say("To see when no heartbeat was running: manage.py sisy_workers list --ended")
-        if alert.is_about_queue:
-            self.say("To see what holds up the queue: manage.py sisy_queues list")
-        if alert.acknowledged_at is None:
-            self.say(f"To show that you are handling it: manage.py sisy_alerts ack {alert.pk}")
-        if alert.is_muted(self.now):
-            self.say(f"To unmute it: manage.py sisy_alerts unmute {alert.pk}")
+        for step in steps:
+            tell = self.say if "manage.py" in step else self.explain
+            tell(step)
+        if facts["run"]:
+            self.say(f"To see the run: manage.py sisy_runs show {facts['run']}")
 
     def do_ack(self, *, alerts: list[int], by: str, **options: Any) -> None:
-        count = self._named(alerts).acknowledge(who(by), self.now)
-        self._say_changed(count, "Acknowledged %d alert.", "Acknowledged %d alerts.")
+        named = self._named(alerts)
+        count = named.acknowledge(who(by), self.now)
+        self._say_changed(named, "ack", count, "Acknowledged %d alert.", "Acknowledged %d alerts.")
 
     def do_mute(
-        self, *, alerts: list[int], by: str, hours: int, until: datetime | None, **options: Any
+        self, *, alerts: list[int], by: str, hours: int, until: str | None, **options: Any
     ) -> None:
-        moment, zone = self.now + timedelta(hours=hours), timezone.get_default_timezone()
-        if until is not None:
-            moment = lookup.in_zone(until, timezone.get_default_timezone_name())
-        if moment <= self.now:
-            raise CommandError(f"{in_zone(moment, zone)} is in the past. Use a later moment.")
-        count = self._named(alerts).mute(moment, who(by))
-        more = f" until {in_zone(moment, zone)}."
-        self._say_changed(count, "Muted %d alert", "Muted %d alerts", more)
+        end = moments.until(until, timezone.get_default_timezone_name(), self.now)
+        moment = end or self.now + timedelta(hours=hours)
+        named = self._named(alerts)
+        count = named.mute(moment, who(by))
+        more = f" until {in_zone(moment, timezone.get_default_timezone())}."
+        self._say_changed(named, "mute", count, "Muted %d alert", "Muted %d alerts", more)
 
     def do_unmute(self, *, alerts: list[int], **options: Any) -> None:
-        count = self._named(alerts).unmute(self.now)
-        self._say_changed(count, "Unmuted %d alert.", "Unmuted %d alerts.")
+        named = self._named(alerts)
+        count = named.unmute(self.now)
+        self._say_changed(named, "unmute", count, "Unmuted %d alert.", "Unmuted %d alerts.")
 
     def do_close(self, *, alerts: list[int], by: str, **options: Any) -> None:
-        count = self._named(alerts).close(who(by), self.now)
+        named = self._named(alerts)
+        count = named.close(who(by), self.now)
         more = " New evidence of a problem opens an alert again."
-        self._say_changed(count, "Closed %d alert.", "Closed %d alerts.", more)
+        self._say_changed(named, "close", count, "Closed %d alert.", "Closed %d alerts.", more)
 
     def _named(self, keys: Sequence[int]) -> AlertQuerySet:
         """Return the alerts with these keys.
@@ -165,52 +214,10 @@ class AlertVerbs(VerbCommand):
             )
         return alerts
 
-    def _say_changed(self, count: int, one: str, many: str, more: str = "") -> None:
+    def _say_changed(
+        self, named: AlertQuerySet, verb: str, count: int, one: str, many: str, more: str = ""
+    ) -> None:
+        """Say how many of the named alerts a verb changed; if none, raise the reason."""
         if not count:
-            raise CommandError("Nothing to do: the alerts are closed, or this was already done.")
+            raise CommandError(unchanged(named.order_by("pk"), verb, self.now))
         self.say_with(ngettext(one, many, count) % count + more, changed=count)
-
-
-def _state(alert: Alert, now: datetime) -> str:
-    if not alert.is_open:
-        return Look("closed", "good")
-    if alert.is_muted(now):
-        return Look("muted", "quiet")
-    return Look("acked", "warn") if alert.acknowledged_at else Look("open", "bad")
-
-
-def _line(alert: Alert, now: datetime) -> dict[str, Any]:
-    return {
-        "id": alert.pk,
-        "severity": severity(str(alert.severity)),
-        "problem": str(alert.get_kind_display()),
-        "what": f"queue {alert.name}" if alert.is_about_queue else alert.name,
-        "since": alert.since,
-        "state": _state(alert, now),
-    }
-
-
-def _facts(alert: Alert, now: datetime) -> dict[str, Any]:
-    return {
-        "id": alert.pk,
-        "kind": alert.kind,
-        "severity": str(alert.severity),
-        "what": alert.name,
-        "state": _state(alert, now),
-        "why": alert.why,
-        "fix": alert.fix,
-        "since": alert.since,
-        "lasted": alert.lasted(now),
-        "opened": alert.opened_at,
-        "reopened": alert.reopened,
-        "closed": alert.closed_at,
-        "close_reason": alert.close_reason,
-        "acknowledged": alert.acknowledged_at,
-        "acknowledged_by": alert.acknowledged_by,
-        "muted_until": alert.muted_until,
-        "muted_by": alert.muted_by,
-        "task": alert.task_id,
-        "run": alert.run_id,
-        "queue": alert.queue,
-        "told": alert.told_at,
-    }

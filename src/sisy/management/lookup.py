@@ -1,13 +1,10 @@
-"""Find the task, run or moment that a command's arguments name."""
+"""Find the task or run that a command's arguments name."""
 
 import argparse
 import shlex
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from django.core.management.base import CommandError
 from django.db.models import Q
-from django.utils import timezone
 
 from sisy.exceptions import did_you_mean
 from sisy.management import arguments
@@ -15,9 +12,9 @@ from sisy.models import Run, Task
 from sisy.reports import run_search
 from sisy.reports.ledger import key_of
 from sisy.reports.run_search import RunSearch
-from sisy.runtime import durations
 
 MAX_LABELS_COMPARED = 5000  # labels that are compared for a suggestion
+MAX_LABELS_NAMED = 3
 MAX_SAME_LABEL = 50  # tasks that may have the same label
 MAX_DIGITS = 18  # a longer number does not fit into the column of keys
 
@@ -42,12 +39,29 @@ def task_named(text: str, using: str) -> Task:
         raise CommandError(
             f"Several tasks have the label {text!r}. Use one of their keys instead: {keys}."
         )
-    labels = list(tasks.order_by("label").values_list("label", flat=True)[:MAX_LABELS_COMPARED])
-    hint = did_you_mean(text, labels) or (
-        " Run 'manage.py sisy_tasks list' to see all tasks. To see the runs of a deleted one, use "
-        f"'manage.py sisy_runs list --task {shlex.quote(text)}'."
-    )
+    hint = similar_label(text, using)
+    if not hint:
+        hint = " Run 'manage.py sisy_tasks list' to see all tasks."
+        if key is None or Run.objects.using(using).filter(task=key).exists():
+            hint += (
+                " To see the runs of a deleted one: manage.py sisy_runs list --task "
+                f"{shlex.quote(text)}"
+            )
     raise CommandError(f"No task has the key, name or label {text!r}.{hint}")
+
+
+def similar_label(text: str, using: str) -> str:
+    """Return the labels of tasks that were probably meant; empty if none is similar."""
+    tasks = Task.objects.using(using).order_by("label")
+    labels = list(tasks.values_list("label", flat=True)[:MAX_LABELS_COMPARED])
+    parts = [label for label in labels if text.casefold() in label.casefold()]
+    if not parts:
+        return did_you_mean(text, labels)
+    if not parts[1:]:
+        return f" Did you mean {parts[0]!r}?"
+    shown = ", ".join(map(repr, parts[:MAX_LABELS_NAMED]))
+    more = f" and {more} more" if (more := len(parts[MAX_LABELS_NAMED:])) else ""
+    return f" These labels contain it: {shown}{more}."
 
 
 def run_with_key(key: int, using: str) -> Run:
@@ -91,6 +105,28 @@ def run_asked_about(subject: str, when: str | None, using: str) -> Run | None:
     return run_with_key(key, using)
 
 
+def run_beside_tasks(text: str, using: str) -> Run:
+    """Return the run with a key, for a command whose other verbs name a task.
+
+    Raises:
+        CommandError: it does not exist; or the text is a bare number that is the key of a task,
+            so that it may not be the run that was meant.
+    """
+    key = arguments.run_key(text)
+    if key is None:
+        raise arguments.invalid(
+            f"{text!r} is not a run. Use its key, such as '#7'. To find it: manage.py sisy_runs "
+            f"list --task {shlex.quote(text)}"
+        )
+    task = Task.objects.using(using).filter(pk=key).first() if text.strip() == str(key) else None
+    if task is not None:
+        raise arguments.invalid(
+            f"{key} is the key of the task {task}. For the run with this key, use '#{key}'. To "
+            f"find a run of the task: manage.py sisy_tasks history {key}"
+        )
+    return run_with_key(key, using)
+
+
 def run_argument(text: str) -> int:
     """Return the key in the argument of a command: 7, '#7' or 'label #7'."""
     key = arguments.run_key(text)
@@ -117,8 +153,7 @@ def run_named(text: str, using: str) -> Run:
         return found.runs[0]
     if tasks:
         raise CommandError(f"The task {text!r} has no runs yet.")
-    labels = list(Task.objects.using(using).values_list("label", flat=True)[:MAX_LABELS_COMPARED])
-    hint = did_you_mean(text, labels) or " Run 'manage.py sisy_runs list' to see the newest runs."
+    hint = similar_label(text, using) or " Run 'manage.py sisy_runs list' to see the newest runs."
     raise CommandError(
         f"{text!r} is not a run. Use its key, such as 7 or '#7', or the label of its task.{hint}"
     )
@@ -139,46 +174,3 @@ def tasks_named(text: str, using: str) -> tuple[tuple[int, ...], str]:
         return (named,), ""
     labelled = tuple(tasks.filter(label=text).values_list("pk", flat=True)[:MAX_SAME_LABEL])
     return labelled, "" if labelled else text
-
-
-def moment(text: str) -> datetime:
-    """Return the moment in an ISO 8601 text; naive if it has no zone."""
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a valid date and time. Use a form such as 2026-05-05T12:00 or "
-            "'2026-05-05 12:00+02:00'"
-        ) from None
-
-
-def in_zone(moment: datetime, zone: str) -> datetime:
-    """Return an aware moment; a naive one is interpreted in ``zone``.
-
-    Raises:
-        CommandError: it lies outside the years 1000 to 9998.
-    """
-    aware = moment.replace(tzinfo=ZoneInfo(zone)) if timezone.is_naive(moment) else moment
-    return arguments.within_calendar(aware)
-
-
-def past_range(
-    start: datetime, end: datetime, zone: str, now: datetime
-) -> tuple[datetime, datetime]:
-    """Return the aware moments of FROM and TO; naive ones are interpreted in ``zone``.
-
-    Raises:
-        CommandError: the range is empty, or ends in the future.
-    """
-    start, end, where = in_zone(start, zone), in_zone(end, zone), ZoneInfo(zone)
-    if start >= end:
-        raise CommandError(
-            f"FROM ({durations.in_zone(start, where)}) is not before TO "
-            f"({durations.in_zone(end, where)})."
-        )
-    if end > now:
-        raise CommandError(
-            f"TO ({durations.in_zone(end, where)}) is in the future. Use a moment in the past: it "
-            f"is {durations.in_zone(now, where)} now."
-        )
-    return start, end

@@ -1,7 +1,7 @@
 """The options that choose runs, and the search that they mean."""
 
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,8 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from sisy.exceptions import did_you_mean
-from sisy.management import arguments, lookup
+from sisy.management import lookup, moments
+from sisy.management.arguments import invalid, one_of
 from sisy.models import Origin, Process, RunState, Task
 from sisy.reports.queue_names import queues_of
 from sisy.reports.run_search import RunSearch, processes_named
@@ -26,13 +27,13 @@ def add_filters(parser: ArgumentParser) -> None:
     group.add_argument(
         "--since",
         metavar="WHEN",
-        help="runs that ended after WHEN, or have not ended; WHEN is 30m, 2h, 7d, or a time such "
-        "as 12:00",
+        help=f"runs that ended after WHEN, or have not ended; WHEN is {moments.FORMS}",
     )
     group.add_argument("--until", metavar="WHEN", help="runs that were planned before WHEN")
     group.add_argument(
         "--state",
         action="append",
+        type=one_of(RunState.values),
         choices=RunState.values,
         metavar="STATE",
         help=f"one of {', '.join(RunState.values)} (repeatable)",
@@ -47,6 +48,7 @@ def add_filters(parser: ArgumentParser) -> None:
     group.add_argument(
         "--origin",
         action="append",
+        type=one_of(Origin.values),
         choices=Origin.values,
         metavar="ORIGIN",
         help=f"one of {', '.join(Origin.values)} (repeatable)",
@@ -66,13 +68,14 @@ def search_of(options: Mapping[str, Any], using: str, now: datetime) -> RunSearc
     Raises:
         CommandError: a value is not valid, or names nothing that exists.
     """
-    zone = timezone.get_default_timezone()
+    refuse_empty(options, FILTERS)
+    zone = timezone.get_default_timezone_name()
     since, until = (
-        arguments.moment_or_ago(options[name], zone, now) if options[name] else None
+        moments.past(options[name], zone, now) if options[name] else None
         for name in ("since", "until")
     )
     if since is not None and until is not None and since >= until:
-        raise CommandError(f"--since {options['since']} is not before --until {options['until']}.")
+        raise invalid(f"--since {options['since']} is not before --until {options['until']}.")
     tasks, label = lookup.tasks_named(options["task"], using) if options["task"] else ((), "")
     worker = options["worker"]
     return RunSearch(
@@ -89,6 +92,18 @@ def search_of(options: Mapping[str, Any], using: str, now: datetime) -> RunSearc
     )
 
 
+def refuse_empty(options: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Reject a filter without a value, such as that of a shell variable that is not set.
+
+    Raises:
+        CommandError: a filter is empty, so that it would choose everything.
+    """
+    for name in names:
+        value = options.get(name)
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise invalid(f"--{name} is empty. Give it a value, or leave it out.")
+
+
 def _processes(name: str, using: str) -> tuple[int, ...]:
     if found := processes_named(using, name):
         return found
@@ -101,15 +116,18 @@ def _processes(name: str, using: str) -> tuple[int, ...]:
 def suggestion(search: RunSearch, using: str) -> str:
     """Return what was probably meant, if a search that found nothing has an unknown name."""
     if search.label:
-        labels = Task.objects.using(using).order_by("label").values_list("label", flat=True)
-        return did_you_mean(search.label, labels[:MAX_NAMES_COMPARED]) or (
-            f" No task has the label {search.label!r}."
+        return f" No task has the key, name or label {search.label!r}." + lookup.similar_label(
+            search.label, using
         )
     if search.function:
         paths = Task.objects.using(using).order_by().values_list("target_path", flat=True)
         known = set(paths.distinct()[:MAX_NAMES_COMPARED])
         ends = {end for path in known for end in (path, path.rpartition(".")[2])}
-        return did_you_mean(search.function, ends)
+        if any(f".{path}".endswith(f".{search.function}") for path in known):
+            return ""
+        return f" No task calls {search.function!r}.{did_you_mean(search.function, ends)}"
     queues = queues_of(Task.objects.using(using))
     unknown = [name for name in search.queues if name not in queues]
-    return did_you_mean(unknown[0], queues) if unknown else ""
+    if not unknown:
+        return ""
+    return f" No task is in the queue {unknown[0]!r}.{did_you_mean(unknown[0], queues)}"

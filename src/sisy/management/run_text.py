@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import ngettext
 
-from sisy.alerting.cancel_advice import cancel_command
+from sisy.alerting.advised_commands import backfill_command, cancel_command
 from sisy.alerting.capacity import Fleet
 from sisy.management.table import state
 from sisy.models import Run, RunState
@@ -107,11 +107,10 @@ def next_step(run: Run, fleet: Fleet) -> str:
         return f"{follow} To stop it: manage.py {command}" if command else follow
     if run.state == RunState.SUCCEEDED:
         return f"To run it again: manage.py sisy_runs retry {run.pk}"
-    if run.count > 1 and run.task_id is not None:
-        return (
-            "To run what was missed: manage.py sisy_tasks backfill "
-            f"{run.task_id} FROM TO --dry-run"
-        )
+    if run.count > 1:
+        if run.task is None:  # several occurrences of a deleted task can no longer run
+            return f"To see its other runs: manage.py sisy_runs list --task {run.task_id}"
+        return f"To see what was missed: manage.py {backfill_command(run, run)} --dry-run"
     if run.state in (RunState.MISSED, RunState.SKIPPED, RunState.CANCELLED):
         return f"To run it now: manage.py sisy_runs retry {run.pk}"
     return f"Remove the cause, then retry: manage.py sisy_runs retry {run.pk}"

@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.utils import timezone
 from django.utils.translation import ngettext
 
 from sisy import clock
-from sisy.dashboard.actions.cancelling import told
+from sisy.dashboard.actions.cancelling import cancelled_in_words
 from sisy.lifecycle.cancel import cancel_or_request_live
 from sisy.management import lookup
+from sisy.management.arguments import one_of
 from sisy.management.progress import Progress
 from sisy.management.run_filters import add_filters, has_filters, search_of, suggestion
 from sisy.management.run_text import facts_of, line_of
@@ -24,6 +26,8 @@ from sisy.reports import formatting
 from sisy.reports.run_filter import DELAY, MAX_SORTED, NEWEST, SORTS, sort_runs
 from sisy.reports.run_search import RunSearch, find_all, in_states
 from sisy.reports.walk import MAX_LOOKED_AT, Walked
+from sisy.runtime.durations import in_zone
+from sisy.runtime.escaping import escaped
 
 BATCH = 100  # runs that are changed between two steps of the progress
 MAX_REFUSALS_NAMED = 5
@@ -39,17 +43,13 @@ class RunVerbs(VerbCommand):
         add_number(listing, "runs", 50)
         listing.add_argument(
             "--sort",
+            type=one_of(SORTS),
             choices=SORTS,
             default=NEWEST,
             help=f"newest first, or the longest duration or delay first, among the newest "
             f"{MAX_SORTED:,} matching runs (default: %(default)s)",
         )
-        listing.add_argument(
-            "--before",
-            type=lookup.run_argument,
-            metavar="RUN",
-            help="only runs with a smaller key, to continue a list",
-        )
+        _add_before(listing)
         retry = verb(
             "retry",
             "submit a new run for each finished one; with filters, for those that failed, timed "
@@ -61,6 +61,7 @@ class RunVerbs(VerbCommand):
                 "runs", nargs="*", type=lookup.run_argument, metavar="RUN", help="keys of runs"
             )
             add_filters(parser)
+            _add_before(parser)
             add_yes(parser)
         cancel.add_argument(
             "--reason",
@@ -91,7 +92,8 @@ class RunVerbs(VerbCommand):
                 }
             )
             return
-        nothing = "No runs match." if has_filters(options) else "No runs yet."
+        is_all = not has_filters(options) and before is None
+        nothing = "No runs yet." if is_all else "No runs match."
         if not found.runs and found.is_cut_short:
             nothing = "No matching runs so far."
         elif not found.runs:
@@ -139,7 +141,7 @@ class RunVerbs(VerbCommand):
             self.say(f"To see the details of a run: manage.py sisy_runs show {shown[0].pk}")
 
     def do_retry(self, *, runs: list[int], yes: bool, **options: Any) -> None:
-        chosen = self._chosen(runs, options, FAILED_STATES)
+        chosen, older = self._chosen(runs, options, FAILED_STATES)
         if not chosen:
             raise CommandError("No runs to retry.")
         if not runs:
@@ -157,11 +159,13 @@ class RunVerbs(VerbCommand):
                 except ValueError as error:
                     refusals.append(str(error))
                 progress.reach(done, f"{done:,} of {len(chosen):,}")
-        self._say_retried(submitted, refusals)
+        self._say_retried(submitted, refusals, older)
 
-    def _say_retried(self, submitted: Sequence[int], refusals: Sequence[str]) -> None:
+    def _say_retried(
+        self, submitted: Sequence[int], refusals: Sequence[str], older: int | None
+    ) -> None:
         for sentence in refusals[:MAX_REFUSALS_NAMED]:
-            self.stderr.write(sentence)
+            self.stderr.write(escaped(sentence))
         if more := len(refusals[MAX_REFUSALS_NAMED:]):
             words = ngettext(
                 "%d more run cannot be retried.", "%d more runs cannot be retried.", more
@@ -172,16 +176,16 @@ class RunVerbs(VerbCommand):
         count = len(submitted)
         words = ngettext("Submitted %d retry.", "Submitted %d retries.", count) % count
         shown = f" It is run {submitted[0]}." if count == 1 else ""
-        self.say_with(words + shown, submitted=submitted, refused=len(refusals))
+        facts = {"submitted": submitted, "refused": len(refusals), "next_before": older}
+        self.say_with(words + shown + _more_match(older), **facts)
 
     def do_cancel(
         self, *, runs: list[int], yes: bool, reason: str, force: bool, **options: Any
     ) -> None:
-        chosen = [
-            run for run in self._chosen(runs, options, LIVE_STATES) if run.state in LIVE_STATES
-        ]
+        found, older = self._chosen(runs, options, LIVE_STATES)
+        chosen = [run for run in found if run.state in LIVE_STATES]
         if not chosen:
-            raise CommandError("No runs to cancel.")
+            raise CommandError(_nothing_to_cancel(found if runs else ()))
         if not runs:
             self.confirm(_question(chosen, by_force=force), is_confirmed=yes)
         cancelled = asked = 0
@@ -195,41 +199,80 @@ class RunVerbs(VerbCommand):
         stopping = Run.objects.using(self.using).filter(
             pk__in=[run.pk for run in chosen if run.cancel_requested_at], state=RunState.RUNNING
         )
-        words = told(cancelled, asked, stopping.count(), by_force=force)
+        words = cancelled_in_words(cancelled, asked, stopping.count(), by_force=force)
         if not cancelled and not asked:
             raise CommandError(words)
-        self.say_with(words, cancelled=cancelled, asked=asked)
+        facts = {"cancelled": cancelled, "asked": asked, "next_before": older}
+        self.say_with(words + _more_match(older), **facts)
 
     def _chosen(
         self, keys: Sequence[int], options: dict[str, Any], states: tuple[str, ...]
-    ) -> list[Run]:
-        """Return the runs that are named, or that match the filters.
+    ) -> tuple[list[Run], int | None]:
+        """Return the runs that are named, or that match the filters, as `_matching` does.
 
         Raises:
             CommandError: a key does not exist, or both or neither of keys and filters are given.
         """
-        if bool(keys) == has_filters(options):
+        if bool(keys) == has_filters(options) or (keys and options["before"] is not None):
             both = "Use either keys of runs or filters, not both."
             neither = "Name runs by their keys, or choose them by filters such as --task."
             raise CommandError(both if keys else neither, returncode=2)
         if keys:
-            return [lookup.run_with_key(key, self.using) for key in dict.fromkeys(keys)]
+            return self._with_keys(list(dict.fromkeys(keys))), None
         search = in_states(search_of(options, self.using, self.now), states)
-        return self._matching(search)
+        return self._matching(search, options["before"])
 
-    def _matching(self, search: RunSearch) -> list[Run]:
-        """Return all runs that match, at most `MAX_LOOKED_AT`: repeat the command for the rest."""
+    def _with_keys(self, keys: Sequence[int]) -> list[Run]:
+        try:
+            return [lookup.run_with_key(key, self.using) for key in keys]
+        except CommandError as error:
+            raise CommandError(f"{error} Nothing was changed." if keys[1:] else error) from error
+
+    def _matching(self, search: RunSearch, before: int | None) -> tuple[list[Run], int | None]:
+        """Return the newest runs that match, at most `MAX_LOOKED_AT`.
+
+        The second value is the key below which there are more; None if there are not.
+        """
         found: list[Run] = []
+        older = None
         with self._progress("Looking for runs", MAX_LOOKED_AT) as progress:
-            for part in find_all(self.using, search):
+            for part in find_all(self.using, search, before=before, most=MAX_LOOKED_AT):
                 found += part.runs
+                older = part.next_before
                 progress.reach(len(found), f"{len(found):,} found")
         if not found and (hint := suggestion(search, self.using)):
             raise CommandError(f"No runs match.{hint}")
-        return found
+        return found, older
 
     def _progress(self, what: str, total: int) -> Progress:
         return Progress(sys.stderr, what, total, is_quiet=self.as_json)
+
+
+def _add_before(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--before",
+        type=lookup.run_argument,
+        metavar="RUN",
+        help="only runs with a smaller key, to continue where an earlier call stopped",
+    )
+
+
+def _more_match(older: int | None) -> str:
+    # Runs that were retried still match, so the same command would retry them again.
+    return "" if older is None else f" More runs match. To continue, add: --before {older}"
+
+
+def _nothing_to_cancel(named: Sequence[Run]) -> str:
+    """Return that no run can be cancelled, and how those that were named ended."""
+    zone = timezone.get_default_timezone()
+    ended = [
+        f"run {run.pk} {run.get_state_display()}"
+        + (f" at {in_zone(run.finished_at, zone)}" if run.finished_at else "")
+        for run in named[:MAX_REFUSALS_NAMED]
+    ]
+    if more := len(named[MAX_REFUSALS_NAMED:]):
+        ended.append(ngettext("%d more run has ended", "%d more runs have ended", more) % more)
+    return f"No runs to cancel: {', '.join(ended)}." if ended else "No runs to cancel."
 
 
 def _by_state(runs: Sequence[Run]) -> str:

@@ -12,11 +12,13 @@ from django.db import OperationalError, connections
 from sisy import conf
 from sisy.exceptions import SettingsError
 from sisy.execution import MakePool, ProcessPool, ThreadPool
+from sisy.execution.entering import take_last_steps
 from sisy.heartbeat import Heartbeat
 from sisy.management.arguments import measure, whole
 from sisy.management.reloading import GRACE, serve_and_reload
 from sisy.runtime.compat import CAN_FORK
 from sisy.runtime.loop import retry_until_success
+from sisy.runtime.process_exit import exit_in_time
 from sisy.runtime.service import (
     Service,
     exit_when_signalled,
@@ -47,7 +49,15 @@ class ServingCommand(BaseCommand):
 
     def run_from_argv(self, argv: list[str]) -> None:
         exit_when_signalled()  # no run is claimed while the command starts
-        super().run_from_argv(argv)
+        code = 1
+        try:
+            super().run_from_argv(argv)
+            code = 0
+        except SystemExit as left:
+            code = left.code if isinstance(left.code, int) else int(left.code is not None)
+            raise
+        finally:
+            exit_in_time(code, take_last_steps)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         if options["verbosity"] > 0:

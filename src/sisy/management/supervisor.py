@@ -33,7 +33,7 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process, line: socket.socket) -> None:
         self._process = process
         self._line = line
-        self._heard = b""
+        self._received = b""
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> "Child":
@@ -58,7 +58,7 @@ class Child:
     @property
     def signed_on_as(self) -> list[int]:
         """The keys under which the child has registered."""
-        return [int(key) for key in self._heard.split()]
+        return [int(key) for key in self._received.split()]
 
     def order(self, what: bytes) -> None:
         """Tell the child to stop or to hurry. A child that is still starting reads it later."""
@@ -68,19 +68,19 @@ class Child:
     async def end(self) -> int:
         """Wait for the child's end. Return its exit code; negative if a signal killed it."""
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._line, self._hear)
+        loop.add_reader(self._line, self._read)
         try:
             code = await self._process.wait()
-            self._hear()
+            self._read()
         finally:
             loop.remove_reader(self._line)
             self._line.close()
         return code
 
-    def _hear(self) -> None:
+    def _read(self) -> None:
         with suppress(OSError):
-            while said := self._line.recv(4096):
-                self._heard += said
+            while data := self._line.recv(4096):
+                self._received += data
             asyncio.get_running_loop().remove_reader(self._line)
 
 

@@ -3,12 +3,13 @@
 A column is as wide as its longest cell. If a table is too wide, its moments lose their year and
 zone, then columns without any value are left out, then those that the table can spare, and then
 the widest columns of text are made narrower. Their cells are cut, so that each row is one line,
-unless the table names its last column as one that wraps. A description wraps long values.
+unless the table names its last column as one that wraps. In a terminal that is too small for that,
+columns are left out from the right. A description wraps long values.
 """
 
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any
@@ -21,6 +22,7 @@ from sisy.runtime.escaping import escaped
 GAP = "  "
 NOTHING = formatting.NOTHING
 LEAST_WIDTH = 12  # characters to which a column of text is narrowed at most
+LEAST_COLUMNS = 2
 NARROW = 4  # characters of any column, in a terminal that is too small for all of them
 
 Paint = Callable[[str, str], str]
@@ -50,8 +52,7 @@ class Look(str):
 
 def state(value: str) -> str:
     """Return the stored state of a run or a task, with its look."""
-    looks: Mapping[str, str] = {str(each): look for each, look in formatting.LOOKS.items()}
-    return Look(value, looks.get(value, ""))
+    return Look(value, formatting.LOOKS.get(value, ""))
 
 
 def unpainted(text: str, look: str) -> str:
@@ -81,8 +82,11 @@ def table(
     for name in spare:
         if _excess(_natural(cells), width) > 0:
             cells.pop(name, None)
+    texts_of = {name for name in names if _are(rows, name, str) and not _are(rows, name, Look)}
+    while (last := _last_of_many(cells, wraps)) and _excess(_least(cells, texts_of), width) > 0:
+        del cells[last]
     kept = list(cells) or names[:1]
-    is_text = [_are(rows, name, str) and not _are(rows, name, Look) for name in kept]
+    is_text = [name in texts_of for name in kept]
     is_number = [_are(rows, name, int) and not _are(rows, name, bool) for name in kept]
     widths = _fitted(_natural(cells), is_text, width)
     lines = [
@@ -183,6 +187,18 @@ def _in_short(value: Any) -> str:
 def _natural(cells: Mapping[str, Sequence[str]]) -> list[int]:
     """Return how wide each column is if nothing is cut."""
     return [max(map(cells_of, [name, *column])) for name, column in cells.items()]
+
+
+def _least(cells: Mapping[str, Sequence[str]], texts: Collection[str]) -> list[int]:
+    """Return how wide each column is if texts are cut."""
+    pairs = zip(cells, _natural(cells), strict=True)
+    return [min(width, LEAST_WIDTH) if name in texts else width for name, width in pairs]
+
+
+def _last_of_many(cells: Mapping[str, Sequence[str]], wraps: str) -> str | None:
+    """Return the last column that can be left out; the first ones say what a row is about."""
+    spared = [name for name in cells if name != wraps]
+    return spared[-1] if len(spared) > LEAST_COLUMNS else None
 
 
 def _excess(widths: Sequence[int], most: int) -> int:

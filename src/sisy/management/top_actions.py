@@ -9,7 +9,7 @@ from django.db import close_old_connections
 from sisy import clock
 from sisy.management.top_sections import Action
 from sisy.management.verbs import who
-from sisy.models import Alert, Process, Queue, Run
+from sisy.models import Alert, Process, Queue, Role, Run
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,7 +58,8 @@ class Actions:
     def drain(self, name: str) -> str:
         """Ask the worker with this name to drain."""
         pid, _, host = name.partition("@")
-        workers = Process.objects.using(self._using).filter(pid=int(pid), host=host)
+        workers = Process.objects.using(self._using).filter(role=Role.WORKER)
+        workers = workers.filter(pid=int(pid), host=host)
         drained = [one for one in workers if one.request_drain(clock.now(self._using))]
         return f"Draining {name}: it exits after its current runs." if drained else DONE_BEFORE
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from django.utils.translation import ngettext
 
+from sisy.management.alert_text import fix_of
 from sisy.management.looks import name_of_worker, severity, state_of_queue, state_of_worker
+from sisy.management.output import counted
 from sisy.management.run_text import line_of, progress_in_words, took
-from sisy.management.table import Look
+from sisy.management.table import Look, shown
 from sisy.models import Run
 from sisy.reports import formatting
 from sisy.reports.alerts.grouping import AlertGroup
@@ -61,12 +63,13 @@ class Action:
 def headline(glance: Glance) -> str:
     """Return the line of state."""
     heartbeats, workers = len(glance.fleet.heartbeats), len(glance.fleet.workers)
-    queued = sum(queue.queued for queue in glance.queues)
+    number = sum(queue.queued for queue in glance.queues)
+    queued = counted(number, is_all=all(queue.is_all for queue in glance.queues))
     parts = [
         ngettext("%d heartbeat", "%d heartbeats", heartbeats) % heartbeats,
         ngettext("%d worker", "%d workers", workers) % workers,
-        f"{len(glance.running)}/{glance.slots} running",
-        f"{queued:,} queued",
+        f"{glance.used}/{glance.slots} running",
+        f"{shown(queued)} queued",
     ]
     state = Look(glance.state, "good" if glance.is_clear else "bad")
     return Look(f"{state} · {' · '.join(parts)}", state.look)
@@ -124,7 +127,7 @@ def _alert(group: AlertGroup, glance: Glance) -> dict[str, Any]:
         "since": formatting.distance(since, glance.now) if since else "",
         "by": group.acknowledged_by,
         "problem": f"{about}{group.why}",
-        "fix": "" if group.fix in group.why else group.fix,
+        "fix": fix_of(group),
     }
 
 
@@ -132,7 +135,7 @@ def _queue(queue: QueueStats, glance: Glance) -> dict[str, Any]:
     return {
         "queue": queue.name,
         "state": state_of_queue(queue, glance.fleet),
-        "queued": queue.queued,
+        "queued": counted(queue.queued, is_all=queue.is_all),
         "oldest": formatting.distance(queue.oldest, glance.now) if queue.oldest else "",
         "running": queue.running,
         "slots": queue.slots,

@@ -16,9 +16,11 @@ from django.core.management.base import (
 from django.db import router
 
 from sisy import clock
-from sisy.management.arguments import MAX_COUNT, whole
+from sisy.exceptions import did_you_mean
+from sisy.management.arguments import INVALID, MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
 from sisy.models import Task
+from sisy.runtime.escaping import escaped
 
 NOT_CONFIRMED = 2  # the exit code if a question was answered with no, or could not be asked
 INTERRUPTED = 128 + 2  # the exit code that shells give a program that SIGINT ends
@@ -80,6 +82,19 @@ class VerbCommand(AnsweringCommand):
         """Add the verbs: ``verb(name, words)`` returns the parser of one."""
         raise NotImplementedError
 
+    def run_from_argv(self, argv: list[str]) -> None:
+        word = argv[2] if len(argv) > 2 else "-"
+        if not word.startswith("-"):
+            self.create_parser(argv[0], argv[1])
+            if word not in self._known:
+                # Shorter than the error of argparse, which begins with the usage.
+                near = did_you_mean(word, self._known)
+                known = ", ".join(self._known)
+                error = f"{word!r} is not a verb of {argv[1]}.{near} Use one of {known}."
+                self.stderr.write(escaped(error))
+                sys.exit(INVALID)
+        super().run_from_argv(argv)
+
     def handle(self, *args: Any, **options: Any) -> None:
         if options["verb"] is None:
             # Every command with verbs has a list, and that changes nothing.
@@ -111,7 +126,11 @@ class VerbCommand(AnsweringCommand):
                 f"{question} Add --yes to confirm. Nothing was changed.", returncode=NOT_CONFIRMED
             )
         self.say(question)
-        if input("Continue? [y/N] ").strip().lower() not in ("y", "yes"):
+        try:
+            answer = input("Continue? [y/N] ")
+        except EOFError:  # Ctrl-D
+            answer = ""
+        if answer.strip().lower() not in ("y", "yes"):
             raise CommandError("Nothing was changed.", returncode=NOT_CONFIRMED)
 
 

@@ -6,6 +6,7 @@ from django.core.management.base import CommandParser
 
 from sisy.management.neighbours import log_neighbours
 from sisy.management.serving import ServingCommand, add_worker_arguments, heartbeat, worker
+from sisy.runtime.log import logger
 from sisy.runtime.service import Service
 
 
@@ -13,7 +14,8 @@ class Command(ServingCommand):
     help = (
         "Runs the heartbeat and a worker in one process, which is all that a small site needs. "
         "Larger sites run sisy_heartbeat and sisy_worker instead, any number of each. SIGTERM or "
-        "SIGINT (Ctrl-C) stops it gracefully. A second signal stops it immediately."
+        "SIGINT (Ctrl-C) stops it gracefully. A second signal stops it immediately. To look at a "
+        "site, use sisy_status, sisy_tasks, sisy_runs and sisy_alerts."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -21,5 +23,11 @@ class Command(ServingCommand):
         add_worker_arguments(parser)
 
     def build(self, **options: Any) -> Service:
+        service = Service(heartbeat(**options), worker(**options))
+        # The name looks like that of a command that only shows something.
+        logger.info(
+            "Starting a heartbeat and a worker, which run until you press Ctrl-C. For the options "
+            "and the other commands: manage.py sisy --help"
+        )
         log_neighbours()
-        return Service(heartbeat(**options), worker(**options))
+        return service

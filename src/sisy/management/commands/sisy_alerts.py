@@ -18,6 +18,7 @@ from sisy.management.alert_verbs import AlertVerbs
 from sisy.management.arguments import whole
 from sisy.management.verbs import add_number
 from sisy.models import OutboxMessage
+from sisy.models.outbox import OutboxQuerySet
 from sisy.reports.outbox import Undelivered, undelivered
 
 
@@ -74,16 +75,31 @@ class Command(AlertVerbs):
     def do_resend(self, *, messages: list[int], **options: Any) -> None:
         rows = OutboxMessage.objects.using(self.using)
         chosen = rows.filter(pk__in=messages) if messages else rows.all()
+        if missing := sorted(set(messages) - set(chosen.values_list("pk", flat=True))):
+            raise CommandError(
+                f"Message {missing[0]} does not exist, or has been deleted. Run "
+                "'manage.py sisy_alerts messages' to see those that could not be sent."
+            )
         count = sending.resend(chosen, self.now)
         if not count:
-            raise CommandError(
-                "No messages to resend. Sisy retries the others itself. To see them: "
-                "manage.py sisy_alerts messages"
-            )
+            raise CommandError(self._why_none_resent(chosen))
         words = ngettext(
             "%d message will be sent again.", "%d messages will be sent again.", count
         )
         self.say_with(words % count, resent=count)
+
+    def _why_none_resent(self, chosen: OutboxQuerySet) -> str:
+        retried = chosen.unsent().count()
+        if not retried:
+            return "No messages to resend: every message was sent."
+        words = ngettext(
+            "No messages to resend: Sisy will send %d message itself. To see it: manage.py "
+            "sisy_alerts messages",
+            "No messages to resend: Sisy will send %d messages itself. To see them: manage.py "
+            "sisy_alerts messages",
+            retried,
+        )
+        return words % retried
 
     def _tried(self, name: str) -> dict[str, Any]:
         if name not in _names():

@@ -34,8 +34,8 @@ class Command(AnsweringCommand):
             "--queues",
             type=queue_names,
             metavar="NAMES",
-            help="comma-separated names of the queues that need a worker (default: the queues of "
-            "all active tasks)",
+            help="comma-separated names of the queues that need a worker, and whose runs are "
+            "checked (default: the queues of all active tasks, and the runs of every queue)",
         )
         parser.add_argument(
             "--max-overdue",
@@ -59,8 +59,9 @@ class Command(AnsweringCommand):
         if options["this_host"]:
             found = health_of_host(using, now, socket.gethostname())
         else:
-            queues = options["queues"] or queues_to_check(using)
-            found = health(using, now, queues, limit)
+            named = options["queues"]
+            queues = named or queues_to_check(using)
+            found = health(using, now, queues, limit, is_limited=bool(named))
         self.answer([finding.row for finding in found], wraps="details")
         if wrong := [finding.name for finding in found if not finding.is_well]:
             if not self.as_json:

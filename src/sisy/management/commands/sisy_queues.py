@@ -2,7 +2,6 @@
 
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -11,12 +10,12 @@ from django.utils.translation import ngettext
 
 from sisy.alerting.capacity import Fleet
 from sisy.exceptions import did_you_mean
-from sisy.management import lookup
+from sisy.management import moments
 from sisy.management.looks import state_of_queue
 from sisy.management.output import counted
 from sisy.management.verbs import VerbCommand, add_by, who
 from sisy.models import Queue
-from sisy.reports import formatting
+from sisy.reports import formatting, skipping
 from sisy.reports.fleet import HOUR
 from sisy.reports.queues import QueueStats, queues, throughput_by_queue
 from sisy.runtime.durations import in_zone
@@ -29,7 +28,7 @@ class Command(VerbCommand):
     )
     examples = (
         "sisy_queues list",
-        "sisy_queues pause mail --reason down --until 2026-05-05T18:00",
+        "sisy_queues pause mail --reason down --until 2h",
         "sisy_queues resume mail",
     )
 
@@ -42,19 +41,19 @@ class Command(VerbCommand):
         pause.add_argument("--reason", default="", metavar="TEXT", help="the reason for the pause")
         pause.add_argument(
             "--until",
-            type=lookup.moment,
             metavar="WHEN",
-            help="when to resume them (default: only when you resume them)",
+            help=f"when to resume them: {moments.FORMS} (default: only when you resume them)",
         )
         add_by(pause)
 
     def do_list(self, **options: Any) -> None:
         found, fleet = queues(self.using, self.now), Fleet.at(self.using, self.now)
-        ended = throughput_by_queue(self.using, self.now, HOUR)
+        numbers, is_all = throughput_by_queue(self.using, self.now, HOUR)
+        ended = {each.name: counted(numbers.get(each.name, 0), is_all=is_all) for each in found}
         if self.as_json:
-            self.say_json([_facts(each, fleet, ended.get(each.name, 0)) for each in found])
+            self.say_json([_facts(each, fleet, ended[each.name]) for each in found])
             return
-        rows = [self._line(each, fleet, ended.get(each.name, 0)) for each in found]
+        rows = [self._line(each, fleet, ended[each.name]) for each in found]
         self.answer(rows, otherwise="No task, run or worker uses a queue yet.")
         for each in found:
             if each.queued or each.paused_at:
@@ -82,6 +81,8 @@ class Command(VerbCommand):
             self.say(f"  To resume it: manage.py sisy_queues resume {name}")
         elif not fleet.serving(name):
             self.say(f"  To start a worker: manage.py sisy_worker --queues {name}")
+            if words := skipping.warning(self.using, name, self.now):
+                self.explain(words)
         elif words:
             self.say(
                 f"  To see what runs: manage.py sisy_runs list --queue {name} --state running"
@@ -92,12 +93,12 @@ class Command(VerbCommand):
         *,
         queues: Sequence[str],
         reason: str,
-        until: datetime | None,
+        until: str | None,
         by: str,
         **options: Any,
     ) -> None:
         zone = timezone.get_default_timezone_name()
-        end = lookup.in_zone(until, zone) if until is not None else None
+        end = moments.until(until, zone, self.now)
         names = self._named(queues)
         try:
             paused = [name for name in names if Queue.objects.pause(name, reason, who(by), end)]

@@ -29,7 +29,7 @@ from sisy.management.run_verbs import RunVerbs
 from sisy.management.table import state
 from sisy.models import Attempt, Run, RunState
 from sisy.records.choices import LIVE_STATES
-from sisy.reports import disclosure
+from sisy.reports import disclosure, skipping
 from sisy.reports.explain import why_run
 from sisy.reports.following import Follower, News
 from sisy.reports.formatting import zone_named
@@ -89,7 +89,7 @@ class Command(RunVerbs):
         outputs = outputs_of(found)
         earlier = [_line_of_attempt(one) for one in Attempt.before(found)]
         why = why_run(found, _zone_of(found), self.now)
-        step = next_step(found, Fleet.at(self.using, self.now))
+        step = self._next_step(found)
         if self.as_json:
             more = {
                 "attempts": earlier,
@@ -102,6 +102,14 @@ class Command(RunVerbs):
         self._say_all(found, outputs[-1] if outputs else None, earlier, why)
         self.stdout.write("")
         self.say(f"Next: {step}")
+
+    def _next_step(self, run: Run) -> str:
+        fleet = Fleet.at(self.using, self.now)
+        step = next_step(run, fleet)
+        if run.state != RunState.QUEUED or run.engine or fleet.serving(run.queue):
+            return step
+        words = skipping.warning(self.using, run.queue, self.now, run.task_id)
+        return f"{words} {step}".lstrip()
 
     def _say_all(
         self,

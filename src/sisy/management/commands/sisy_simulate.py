@@ -7,15 +7,15 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.db import router
 from django.utils import timezone
 from django.utils.translation import ngettext
 
 from sisy import clock
 from sisy.alerting.capacity import running
-from sisy.management import lookup
-from sisy.management.arguments import MAX_COUNT, whole
+from sisy.management import lookup, moments
+from sisy.management.arguments import MAX_COUNT, invalid, whole
 from sisy.management.output import AnsweringCommand
 from sisy.management.progress import Progress
 from sisy.models import Task, TaskState
@@ -39,11 +39,9 @@ class Command(AnsweringCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "start", type=lookup.moment, metavar="FROM", help="the start of the range"
+            "start", metavar="FROM", help=f"the start of the range: now, {moments.FORMS}"
         )
-        parser.add_argument(
-            "end", type=lookup.moment, metavar="TO", help="the end of the range (exclusive)"
-        )
+        parser.add_argument("end", metavar="TO", help="the end of the range (exclusive)")
         parser.add_argument(
             "--task", action="append", metavar="TASK", help="only this task (repeatable)"
         )
@@ -64,12 +62,13 @@ class Command(AnsweringCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         using = router.db_for_write(Task)
         zone = timezone.get_default_timezone_name()
-        start, end = (lookup.in_zone(options[name], zone) for name in ("start", "end"))
+        now = clock.now(using)
+        start, end = (moments.future(options[name], zone, now) for name in ("start", "end"))
         if end <= start:
-            raise CommandError(f"TO must be after FROM, but {end} is not after {start}.")
+            raise invalid(f"TO must be after FROM, but {end} is not after {start}.")
         tasks = self._tasks(options["task"], using)
         takes = usual_by_task(using, [task.pk for task in tasks])
-        _, workers = running(using, clock.now(using))
+        _, workers = running(using, now)
         forecast = Forecast(takes=takes, slots=slots_by_queue(workers))
         with Progress(
             sys.stderr,
@@ -94,7 +93,8 @@ class Command(AnsweringCommand):
 
     def _tasks(self, named: list[str] | None, using: str) -> list[Task]:
         if named:
-            return [lookup.task_named(name, using) for name in named]
+            tasks = [lookup.task_named(name, using) for name in named]
+            return list({task.pk: task for task in tasks}.values())
         active = Task.objects.using(using).filter(state=TaskState.ACTIVE).exclude(schedule="")
         return list(active.order_by("pk"))
 

@@ -5,11 +5,13 @@ from typing import Any
 from django.db import router
 
 from sisy import clock
+from sisy.management.alert_text import in_lines
 from sisy.management.looks import SEVERITIES
 from sisy.management.output import AnsweringCommand, counted
-from sisy.management.table import Look, shown
+from sisy.management.table import Look
 from sisy.models import Task
 from sisy.reports.alerts import Alert, find_alerts
+from sisy.reports.alerts.facts import facts_beside
 from sisy.reports.alerts.grouping import AlertGroup, grouped
 from sisy.reports.fleet import members, throughput
 from sisy.reports.queues import queues
@@ -65,9 +67,15 @@ class Command(AnsweringCommand):
         if not alerts:
             self.say("  none")
             return
-        self.stdout.write(self.description(map(_in_words, grouped(alerts))))
-        if recorded := [alert.record.pk for alert in alerts if alert.record]:
-            self.say(f"To see what to do: manage.py sisy_alerts show {recorded[0]}")
+        groups = grouped(alerts)
+        facts = facts_beside(using, groups, now)
+        self.stdout.write(
+            self.description(
+                (_named(group), in_lines(group, facts[group.key], using, now)) for group in groups
+            )
+        )
+        if any(alert.record for alert in alerts):
+            self.say("To see more about an alert: manage.py sisy_alerts show ID")
 
 
 def _line(alert: Alert) -> dict[str, Any]:
@@ -79,18 +87,11 @@ def _line(alert: Alert) -> dict[str, Any]:
         "since": alert.since,
         "fix": alert.fix,
         "is_over": alert.is_over,
+        "acknowledged_by": alert.record.acknowledged_by if alert.record else "",
     }
 
 
-def _in_words(group: AlertGroup) -> tuple[str, str]:
-    """Return the severity of alerts with one cause, and what is wrong since when.
-
-    A delay that is over has its fix instead of its beginning.
-    """
-    what = f"{group.what}: " if group.what else ""
-    more = f" Since {shown(group.since)}." if group.since else ""
-    if group.lead.is_over:
-        more = f" {group.fix}"
-    affects = f" Affects {group.affects}." if len(group.alerts) > 1 else ""
+def _named(group: AlertGroup) -> str:
+    """Return the severity of a group of alerts with the key of the first."""
     name = f"{group.severity} {group.lead.record.pk if group.lead.record else ''}".strip()
-    return Look(name, SEVERITIES.get(group.severity, "")), f"{what}{group.why}{more}{affects}"
+    return Look(name, SEVERITIES.get(group.severity, ""))

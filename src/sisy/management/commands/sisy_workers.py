@@ -194,6 +194,7 @@ class Command(VerbCommand):
 def _line_of_ended(one: Ended, now: datetime) -> dict[str, Any]:
     return {
         "process": str(one.process),
+        "queues": ", ".join(one.process.queues) or formatting.NOTHING,
         "ended": when(one.at, now),
         "lived": formatting.span(one.lived),
         "reason": one.process.end_reason,

@@ -1,0 +1,180 @@
+"""Alerts as commands show them: in a list, with all facts, and what to do next."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import ngettext
+
+from sisy.management.looks import severity
+from sisy.management.table import Lines, Look, shown
+from sisy.models import Alert
+from sisy.records.problems import Kind
+from sisy.reports import skipping
+from sisy.reports.alerts.facts import Facts
+from sisy.reports.alerts.grouping import AlertGroup
+from sisy.reports.notes import first_line
+from sisy.runtime.durations import in_zone
+
+MAX_REFUSALS_NAMED = 5
+
+
+def state_of(alert: Alert, now: datetime) -> str:
+    """Return whether an alert is open, closed, muted or acknowledged, with its look."""
+    if not alert.is_open:
+        return Look("closed", "good")
+    if alert.is_muted(now):
+        return Look("muted", "quiet")
+    return Look("acked", "warn") if alert.acknowledged_at else Look("open", "bad")
+
+
+def severity_now(alert: Alert, seen: AlertGroup | None) -> str:
+    """Return how severe an alert is now; for ``seen``, see `facts_of`."""
+    return str(seen.severity if seen else alert.severity)
+
+
+def line_of(alert: Alert, seen: AlertGroup | None, now: datetime) -> dict[str, Any]:
+    """Return the row of an alert in a list for people; for ``seen``, see `facts_of`."""
+    facts = facts_of(alert, seen, now)
+    return {
+        "id": alert.pk,
+        "severity": severity(facts["severity"]),
+        "problem": str(alert.get_kind_display()),
+        "what": f"queue {alert.name}" if alert.is_about_queue else alert.name,
+        "since": alert.since,
+        "state": facts["state"],
+        "why": facts["why"],
+    }
+
+
+def facts_of(alert: Alert, seen: AlertGroup | None, now: datetime) -> dict[str, Any]:
+    """Return what is known about an alert.
+
+    Args:
+        seen: what the latest runs say about an open one; None for a closed one, which has the
+            words of its opening.
+    """
+    return {
+        "id": alert.pk,
+        "kind": alert.kind,
+        "severity": severity_now(alert, seen),
+        "what": alert.name,
+        "state": state_of(alert, now),
+        "why": seen.why if seen else alert.why,
+        "fix": seen.fix if seen else alert.fix,
+        "since": alert.since,
+        "lasted": alert.lasted(now),
+        "opened": alert.opened_at,
+        "reopened": alert.reopened,
+        "closed": alert.closed_at,
+        "close_reason": alert.close_reason,
+        "acknowledged": alert.acknowledged_at,
+        "acknowledged_by": alert.acknowledged_by,
+        "muted_until": alert.muted_until,
+        "muted_by": alert.muted_by,
+        "task": alert.task_id,
+        "run": seen.lead.run if seen else alert.run_id,
+        "queue": alert.queue,
+        "notified": alert.notified_at,
+    }
+
+
+def next_steps(alert: Alert, fix: str, using: str, now: datetime) -> Iterator[str]:
+    """Yield what people can do about an open alert, as sentences with commands.
+
+    Args:
+        fix: the fix of the alert; empty if its text names it.
+    """
+    if fix:
+        yield f"Next: {fix}"
+    if alert.kind == Kind.MISSED:
+        yield "To see when no heartbeat was running: manage.py sisy_workers list --ended"
+    if alert.kind == Kind.NO_WORKER and (words := skipping.warning(using, alert.queue, now)):
+        yield words
+    if alert.is_about_queue:
+        yield "To see what holds up the queue: manage.py sisy_queues list"
+    if alert.acknowledged_at is None:
+        yield f"To show that you are handling it: manage.py sisy_alerts ack {alert.pk}"
+    if alert.is_muted(now):
+        yield f"To unmute it: manage.py sisy_alerts unmute {alert.pk}"
+
+
+def fix_of(group: AlertGroup) -> str:
+    """Return what helps against a group of alerts; empty if its text says it."""
+    fix = "" if group.fix in group.why else group.fix
+    if group.lead.kind == Kind.MISSED and len(group.same) > 1:
+        return f"{fix} To list them: manage.py sisy_runs list --state missed --since 24h."
+    return fix
+
+
+def in_lines(group: AlertGroup, facts: Facts, using: str, now: datetime) -> Lines:
+    """Return a group of alerts in lines: what is wrong since when, the fix, and who handles it.
+
+    A delay that is over has no beginning.
+    """
+    queues = group.lead.queues if group.lead.kind == Kind.NO_WORKER else ()
+    since = None if group.lead.is_over else group.since
+    said = f"{group.what}: {group.why}" if group.what else group.why
+    lines = [
+        f"{said} Since {shown(since)}." if since else said,
+        f"{facts.began_after}." if facts.began_after else "",
+        facts.backlog,
+        _noted(facts.note, group.lead.task),
+        fix_of(group),
+        *(skipping.warning(using, queue, now) for queue in queues),
+        _affected(group),
+        f"Acknowledged by {group.acknowledged_by}." if group.acknowledged_by else "",
+        f"Muted until {shown(until)}." if (until := group.muted_until(now)) else "",
+    ]
+    return Lines("\n".join(filter(None, lines)))
+
+
+def _noted(note: str, task: int | None) -> str:
+    first = first_line(note)
+    if not first:
+        return ""
+    has_more = len(note.split()) > len(first.split())
+    more = f" All of it: manage.py sisy_tasks show {task}" if has_more else ""
+    return f"Note: {first}{more}"
+
+
+def _affected(group: AlertGroup) -> str:
+    if len(group.alerts) == 1:
+        return ""
+    return f"Affects {group.affects}. {_without_record(group)}".strip()
+
+
+def _without_record(group: AlertGroup) -> str:
+    """Return how many of some alerts ``sisy_alerts list`` does not list, because they are closed.
+
+    What went wrong in the last 24 hours is shown until then.
+    """
+    number = len(group.alerts) - len(group.records)
+    if not number or not group.records:
+        return ""
+    words = ngettext("%d of them has no open alert.", "%d of them have no open alert.", number)
+    return words % number
+
+
+def unchanged(alerts: Iterable[Alert], verb: str, now: datetime) -> str:
+    """Return why a verb changed none of these alerts."""
+    reasons = [_why_unchanged(alert, verb, now) for alert in alerts]
+    shown, more = reasons[:MAX_REFUSALS_NAMED], len(reasons[MAX_REFUSALS_NAMED:])
+    return " ".join(["Nothing to do.", *shown, *([f"And {more} more."] if more else [])])
+
+
+def _why_unchanged(alert: Alert, verb: str, now: datetime) -> str:
+    zone = timezone.get_default_timezone()
+    name = f"Alert {alert.pk}"
+    if verb == "mute" and alert.muted_until is not None:
+        return f"{name} is already muted until {in_zone(alert.muted_until, zone)}."
+    if verb == "unmute" and not alert.is_muted(now):
+        return f"{name} is not muted."
+    if not alert.is_open and alert.closed_at is not None:
+        return f"{name} was closed at {in_zone(alert.closed_at, zone)}."
+    if verb == "ack" and alert.acknowledged_at is not None:
+        by = alert.acknowledged_by
+        at = in_zone(alert.acknowledged_at, zone)
+        return f"{name} was already acknowledged{f' by {by}' if by else ''} at {at}."
+    return f"{name} was changed by someone else."

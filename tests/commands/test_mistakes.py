@@ -1,0 +1,114 @@
+"""A mistyped name, verb or value is answered with what was probably meant."""
+
+import pytest
+from django.core.management import CommandError, load_command_class
+
+from sisy.models import Run, RunState
+from tests.commands.calling import said
+from tests.support.moments import MINUTE, NOON
+from tests.support.records import scheduled
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+def refusal(line):
+    with pytest.raises(CommandError) as raised:
+        said(line)
+    return str(raised.value)
+
+
+def failed(task, n=0):
+    run = task.new_run(
+        now=NOON,
+        due_at=NOON - n * MINUTE,
+        state=RunState.FAILED,
+        started_at=NOON,
+        finished_at=NOON,
+    )
+    run.save()
+    return run
+
+
+def test_a_mistyped_verb_is_answered_with_the_nearest_one(capsys):
+    with pytest.raises(SystemExit) as raised:
+        load_command_class("sisy", "sisy_tasks").run_from_argv(["manage.py", "sisy_tasks", "lst"])
+    assert raised.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("'lst' is not a verb of sisy_tasks. Did you mean 'list'? Use one of ")
+    assert "usage" not in error
+
+
+@pytest.mark.parametrize(
+    ("line", "near"),
+    [
+        ("sisy_runs list --state fail", "failed"),
+        ("sisy_runs list --sort delays", "delay"),
+        ("sisy_tasks list --state brokn", "broken"),
+        ("sisy_alerts list --severity criticl", "critical"),
+        ("sisy_alerts list --kind mised", "missed"),
+    ],
+)
+def test_a_mistyped_value_is_answered_with_the_nearest_one(line, near):
+    assert f"is not valid. Did you mean {near!r}? Use one of " in refusal(line)
+
+
+def test_a_list_of_runs_that_finds_nothing_says_which_name_is_unknown():
+    scheduled(label="import products", queue="labels")
+    scheduled(label="import prices")
+    found = said("sisy_runs list --queue lables")
+    assert found == "No runs match. No task is in the queue 'lables'. Did you mean 'labels'?\n"
+    assert said("sisy_runs list --task import") == (
+        "No runs match. No task has the key, name or label 'import'. These labels contain it: "
+        "'import prices', 'import products'.\n"
+    )
+    assert "No task calls 'nope'." in said("sisy_runs list --function nope")
+    assert said("sisy_runs list --queue labels") == "No runs match.\n"
+
+
+def test_a_part_of_a_label_is_answered_with_the_labels_that_contain_it():
+    for name in ("north", "south", "east", "west"):
+        scheduled(label=f"invoices of the region: {name}")
+    words = refusal("sisy_tasks show invoices")
+    assert "These labels contain it: 'invoices of the region: east', " in words
+    assert words.endswith(" and 1 more.")
+
+
+def test_a_key_without_runs_leads_to_no_list_of_its_runs():
+    words = refusal("sisy_tasks show 9999")
+    assert "No task has the key, name or label '9999'." in words
+    assert "sisy_runs" not in words
+    task = scheduled(label="tea")
+    failed(task)
+    key = task.pk
+    task.delete()
+    assert f"manage.py sisy_runs list --task {key}" in refusal(f"sisy_tasks show {key}")
+    assert "failed" in said(f"sisy_runs list --task {key}")
+
+
+def test_a_list_before_a_run_does_not_say_that_there_are_none():
+    assert said("sisy_runs list --before 5") == "No runs match.\n"
+
+
+@pytest.mark.parametrize("verb", ["retry", "cancel"])
+def test_an_unknown_run_among_others_changes_nothing(verb):
+    run = failed(scheduled())
+    words = refusal(f"sisy_runs {verb} {run.pk} 999999")
+    assert "Run 999999 does not exist" in words
+    assert words.endswith(" Nothing was changed.")
+    assert Run.objects.count() == 1
+    assert "Nothing was changed" not in refusal(f"sisy_runs {verb} 999999")
+
+
+def test_a_run_that_cannot_be_cancelled_is_named_with_its_end():
+    task = scheduled()
+    runs = [failed(task, n) for n in range(7)]
+    assert refusal(f"sisy_runs cancel {runs[0].pk}") == (
+        f"No runs to cancel: run {runs[0].pk} failed at 2026-05-05 12:00:00 UTC."
+    )
+    keys = " ".join(str(run.pk) for run in runs)
+    assert refusal(f"sisy_runs cancel {keys}").endswith(", 2 more runs have ended.")
+    assert refusal("sisy_runs cancel --since 1h --yes") == "No runs to cancel."
+
+
+def test_a_number_that_is_too_large_is_answered_without_an_exponent():
+    assert "Use 0 to 31536000 seconds" in refusal("sisy_health --max-overdue 9e99")

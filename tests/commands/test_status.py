@@ -1,0 +1,61 @@
+"""``sisy_status`` says what to do about each alert, and who handles it."""
+
+import pytest
+
+from sisy.lifecycle.miss import missed_row
+from sisy.models import Alert
+from sisy.records.problems import Kind
+from tests.commands.calling import said, told
+from tests.support.moments import HOUR, NOON
+from tests.support.records import open_alert, scheduled
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+def alerts_in(text):
+    return " ".join(text.partition("Alerts:")[2].split())
+
+
+def test_each_alert_has_its_fix_and_no_other_command_is_advised():
+    task = scheduled(label="tea")
+    alert = open_alert(task, Kind.BROKEN, NOON, why="It is broken.", fix="Correct it.")
+    text = alerts_in(said("sisy_status"))
+    assert "critical No worker serves the queue 'default'" in text
+    assert (
+        f"error {alert.pk} tea: It is broken. Since 2026-05-05 12:00:00 UTC. Correct it." in text
+    )
+    assert text.endswith("To see more about an alert: manage.py sisy_alerts show ID")
+
+
+def test_who_handles_an_alert_is_shown():
+    task = scheduled(label="tea")
+    alert = open_alert(task, Kind.BROKEN, NOON, why="It is broken.")
+    said(f"sisy_alerts ack {alert.pk} --by ann")
+    said(f"sisy_alerts mute {alert.pk} --until 14:00")
+    text = alerts_in(said("sisy_status"))
+    assert "Acknowledged by ann. Muted until 2026-05-05 14:00:00 UTC." in text
+    assert told("sisy_status")["alerts"][-1]["acknowledged_by"] == "ann"
+
+
+def missed(label, reason="No heartbeat planned the task in time."):
+    task = scheduled(label=label)
+    row = missed_row(task, NOON - HOUR, NOON - HOUR, 1, reason, NOON)
+    row.save()
+    return task, row
+
+
+def test_what_was_missed_and_has_no_alert_is_counted_with_a_command():
+    first, row = missed("tea")
+    missed("coffee")
+    missed("cocoa")
+    columns = {"run_id": row.pk, "why": row.reason, "cause": row.reason}
+    alert = open_alert(first, Kind.MISSED, NOON, **columns)
+    text = alerts_in(said("sisy_status"))
+    assert f"warning {alert.pk} 3 tasks: " in text
+    assert "Affects tea (due again at 2026-05-05 12:01:00 UTC), co" in text
+    assert "2 of them have no open alert." in text
+    command = "To list them: manage.py sisy_runs list --state missed --since 24h."
+    assert command in text
+    assert command in " ".join(said("sisy_top --once").split())
+    Alert.objects.close("ann", NOON)
+    assert "have no open alert" not in said("sisy_status")
