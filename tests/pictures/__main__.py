@@ -97,12 +97,30 @@ def take(browser, address: str, scheme: str, width: int, file: Path) -> bool:
     if (wide := window.evaluate("document.documentElement.scrollWidth")) > width:
         print(f"{file.name}: {wide} pixels wide", file=sys.stderr)
     context.close()
-    picture = Image.open(file).convert("RGB").quantize(COLOURS)
+    picture = with_fewer_colours(Image.open(file).convert("RGB"))
     picture.save(file, optimize=True)
     if height := FIRST.get(file.stem):
         first = picture.crop((0, 0, picture.width, height))
         first.save(file.with_name(f"first-{file.name}"), optimize=True)
     return wide <= width
+
+
+def with_fewer_colours(picture: Image.Image) -> Image.Image:
+    """Return a picture with a palette of `COLOURS`: its most common ones, and some of the others.
+
+    By itself, Pillow merges the green of a few small signs with the gray around them.
+    """
+    counted = sorted(picture.getcolors(picture.width * picture.height), reverse=True)
+    common, others = counted[: COLOURS // 2], counted[COLOURS // 2 :]
+    palette = [value for _, colour in common for value in colour]
+    if others:
+        each = Image.new("RGB", (len(others), 1))
+        each.putdata([colour for _, colour in others])
+        some = each.quantize(COLOURS // 2, method=Image.Quantize.FASTOCTREE)
+        palette += some.getpalette()[: 3 * (COLOURS // 2)]
+    with_palette = Image.new("P", (1, 1))
+    with_palette.putpalette(palette)
+    return picture.quantize(palette=with_palette, dither=Image.Dither.NONE)
 
 
 if __name__ == "__main__":
