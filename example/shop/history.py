@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from datetime import datetime, timedelta
-from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 from unittest import mock
@@ -56,11 +55,14 @@ class History:
         self._errors = errors_of_the_shop()
         self.deployed = last(now - timedelta(hours=12), 16, 4)
         """When the import of prices was changed, and the worker of the labels was forgotten."""
-        self.outage = last(now, 5, 10) - timedelta(hours=3, minutes=30), last(now, 5, 10)
+        self.outage = last_outage(now)
         """From when to when no heartbeat ran."""
         self._workers = [
-            (start, self._worker(start, end))
-            for start, end in pairwise((now - SPAN, self.deployed, now))
+            (start, self._worker(start, end, queues))
+            for start, end, queues in (
+                (now - SPAN, self.deployed, ["default", "labels"]),
+                (self.deployed, now, ["default"]),
+            )
         ]
         ended_process(Role.HEARTBEAT, 812, now - SPAN, self.outage[0])
         ended_process(Role.HEARTBEAT, 4101, self.outage[1], now)
@@ -106,10 +108,10 @@ class History:
                 fields=fields,
             )
 
-    def _worker(self, start: datetime, end: datetime) -> Process:
+    def _worker(self, start: datetime, end: datetime, queues: list[str]) -> Process:
         """Store a worker that has ended."""
         pid = self._luck.randrange(1000, 30_000)
-        return ended_process(Role.WORKER, pid, start, end, queues=["default"], slots=SLOTS)
+        return ended_process(Role.WORKER, pid, start, end, queues=queues, slots=SLOTS)
 
     def _runs_of(self, task: Task) -> Iterator[Run]:
         """Yield the runs of a task."""
@@ -155,7 +157,7 @@ class History:
         return task.new_run(
             now=now,
             due_at=due,
-            ready_at=now + task.retry_delay if is_retried else now,
+            ready_at=now + task.retry_delay if is_retried else due,
             started_at=started_at,
             finished_at=min(started_at + timedelta(seconds=seconds), self._now),
             attempt=2 if is_retried else 1,
@@ -197,6 +199,16 @@ def last(now: datetime, hour: int, minute: int) -> datetime:
     """Return the last moment before now at which it was so late."""
     moment = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
     return moment if moment <= now else moment - timedelta(days=1)
+
+
+def last_outage(now: datetime) -> tuple[datetime, datetime]:
+    """Return from when to when no heartbeat ran: in the night of the last backup.
+
+    It ended a minute ago or earlier. So the backup is missed until the next night.
+    """
+    backup = last(now - timedelta(minutes=3), 3, 0)
+    end = min(backup + timedelta(hours=2, minutes=10), now - timedelta(minutes=1))
+    return backup - timedelta(hours=1, minutes=20), end
 
 
 def first_attempt(run: Run) -> Attempt:

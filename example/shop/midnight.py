@@ -39,8 +39,9 @@ def watches(runs: Iterable[Run]) -> Iterator[list[datetime]]:
     """Yield when a heartbeat judged in each night, from midnight until all alerts were closed."""
     for night in nights_of(runs):
         due, last = night[0].due_at, max(run.started_at for run in night)
-        judged = due + timedelta(minutes=5, seconds=20)
-        yield [due, judged, judged + MINUTE, last + MINUTE, last + 2 * MINUTE]
+        late = due + timedelta(minutes=5, seconds=20)
+        rounds = range((last - late) // MINUTE + 3)
+        yield [due, *(late + n * MINUTE for n in rounds)]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from shop import jobs, outside, pictures
 from shop.models import DayTotal, Page, PageCheck
-from sisy.models import Missed, Task, task_with_callable
+from sisy.models import Missed, Overlap, Task, task_with_callable
 
 BRANCHES = (
     "Aachen Basel Berlin Bern Bonn Bremen Dresden Erfurt Essen Freiburg",
@@ -57,7 +57,14 @@ def create_daily_work() -> None:
     )
     work("catalogue: warm the caches", "*/10 6-22 * * *", seconds=4)
     work("orders: charge cards", "*/15 * * * *", seconds=12, max_attempts=3, on_lost="fail")
-    work("orders: print shipping labels", "*/10 * * * *", seconds=2, queue="labels")
+    # Each label is needed, so none is skipped while another one is being printed.
+    work(
+        "orders: print shipping labels",
+        "*/10 * * * *",
+        seconds=2,
+        queue="labels",
+        overlap=Overlap.BUFFER_ALL,
+    )
     work("reports: sales of the day", "30 2 * * *", seconds=50, timezone="Europe/Berlin")
     work("reports: stocktaking", "0 0 l * *", seconds=90, timezone="Asia/Tokyo")
     work("backups: database", "15 1,13 * * *", seconds=55)

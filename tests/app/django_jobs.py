@@ -35,6 +35,21 @@ def fail_at_first():
 
 
 @task
+def repeats(text, times=1):
+    return text * times
+
+
+@task
+def returns_none():
+    pass
+
+
+@task
+def is_not_a_number():
+    return float("nan")
+
+
+@task
 def fails():
     raise ValueError("It went wrong")
 

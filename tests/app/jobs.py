@@ -83,6 +83,11 @@ async def asleeps(message):
     await asyncio.sleep(message["task"].userdata["seconds"])
 
 
+async def sleeps_in_a_thread(message):
+    await Execution.log(message).asave()
+    await asyncio.to_thread(time.sleep, message["task"].userdata["seconds"])
+
+
 def keeps_its_connection(message):
     Execution.log(message).save()
     with transaction.atomic():

@@ -18,7 +18,7 @@ SEARCHED = (
     ("benchmarks", ("py",)),
     ("example", ("py", "html")),
 )
-LEFT = ("static/sisy/vendor", "docs/_build", "tests/docs/test_words.py")
+LEFT = ("static/sisy/vendor", "sisy/migrations", "docs/_build", "tests/docs/test_words.py")
 
 RETIRED = {
     # stored words
@@ -39,7 +39,13 @@ RETIRED = {
     r"cancel_asked_at": "cancel_requested_at",
     r"cancel_by_force": "cancel_force",
     r"drain_asked_at": "drain_requested_at",
+    r"tell_at": "notify_at",
+    r"told_at": "notified_at",
+    r"is_told": "is_notified",
     # signals and methods
+    r"is_heard(_here)?": "has_receivers, can_publish",
+    r"hears_own": "receives_own",
+    r"tell_(here|changed|retired|parent)": "publish_here, send_changed, …",
     r"cancel_asked": "cancel_requested",
     r"drain_asked": "drain_requested",
     r"a?ask_to_cancel": "request_cancel",
@@ -60,6 +66,8 @@ RETIRED = {
     r"sisy\.execution\.(going|here|handle|orders|awaiting)": "run_handle, inline, …",
     r"Ears": "ChannelListener",
     r"Postman": "Sender",
+    r"Letter": "PendingMessage",
+    r"sisy\.(alerting\.telling|messaging\.letters)": "alerting.notifying, …",
     r"Vigil": "SuspensionGuard",
     r"TracksChanges": "DirtyFields",
     r"PUNCTUAL": "ON_TIME_TOLERANCE",
