@@ -52,7 +52,7 @@ class EditorPage(Page):
     """Shows a schedule in words, its next occurrences, and which field is invalid."""
 
     name = "editor"
-    title = _("Schedule")
+    title = _("Schedule editor")
     asks = {"schedule": elsewhere, "timezone": elsewhere, "label": any_text}
 
     def context(self, page_request: PageRequest) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The page of the upcoming load, compared with the slots of the workers."""
+"""The page of what is due: by time, and as load, compared with the slots of the workers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy.dashboard.charts.heat import by_day, squares
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, Page, Part
+from sisy.reports.agenda import MAX_OCCURRENCES, agenda
 from sisy.reports.fleet import status
 from sisy.reports.load import Cell, DueGroups, cells, due_groups
 from sisy.reports.peaks import Moment, busiest, longest_wait, slots_by_queue
@@ -26,10 +27,10 @@ T = TypeVar("T")
 
 
 class LoadPage(Page):
-    """Shows when many runs start at the same time, so that they can be spread."""
+    """Shows what is due when, and when many runs start at the same time, to spread them."""
 
     name = "load"
-    title = _("Upcoming load")
+    title = _("Upcoming runs")
     sheets = ("sisy/load.css",)
 
 
@@ -86,6 +87,21 @@ def build_load(page_request: PageRequest) -> dict[str, Any]:
     }
 
 
+def build_agenda(page_request: PageRequest) -> dict[str, Any]:
+    using, now = page_request.using, page_request.now
+    found = _cached(
+        page_request,
+        "agenda",
+        lambda: agenda(using, groups_of(page_request).groups, now, now + DAY),
+    )
+    return {
+        "agenda": found,
+        "moments": [due for due in found.moments if due.at > now],
+        "zone": timezone.get_current_timezone_name(),
+        "most": MAX_OCCURRENCES,
+    }
+
+
 def _row(row: list[Cell | None], slots: int, most: float, base: float) -> list[Any]:
     """Return the squares of a day; None for hours outside the map."""
     there = [cell for cell in row if cell is not None]
@@ -124,7 +140,7 @@ def _map_of(page_request: PageRequest) -> LoadMap:
 
 def forget(page_request: PageRequest) -> None:
     """Compute the forecast again when a page asks for it next."""
-    cache.delete_many([_key(page_request, name) for name in ("due", "peaks", "map")])
+    cache.delete_many([_key(page_request, name) for name in ("due", "peaks", "map", "agenda")])
 
 
 def _cached(page_request: PageRequest, name: str, compute: Callable[[], T]) -> T:
@@ -151,4 +167,7 @@ def _key(page_request: PageRequest, name: str) -> str:
     return f"sisy.load.{name}.{page_request.using}.{_hour(page_request):%Y%m%d%H}"
 
 
-LoadPage.parts = (Part(name="map", build=build_load, stale_on=(BEAT,)),)
+LoadPage.parts = (
+    Part(name="agenda", build=build_agenda, stale_on=(BEAT,)),
+    Part(name="map", build=build_load, stale_on=(BEAT,)),
+)

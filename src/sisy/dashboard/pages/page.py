@@ -178,9 +178,9 @@ TABS = {
     "overview": (_("Overview"), "o"),
     "tasks": (_("Tasks"), "t"),
     "runs": (_("Runs"), "r"),
-    "load": (_("Load"), "l"),
+    "load": (_("Upcoming"), "u"),
     "fleet": (_("Workers"), "w"),
-    "editor": (_("Schedule"), "s"),
+    "editor": (_("Editor"), "e"),
 }
 """The tabs of each page: their names, and the keys that open them after "g"."""
 

@@ -78,7 +78,7 @@ class PeakPage(Page):
         return HttpResponseRedirect(request.get_full_path())
 
     def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:
-        return [(page_request.address("load"), gettext("Upcoming load"))]
+        return [(page_request.address("load"), gettext("Upcoming runs"))]
 
     def title_of(self, page_request: PageRequest) -> str:
         start, end = span_of(page_request)

@@ -1,0 +1,105 @@
+"""What will happen tonight? The page lists by time what is seldom due."""
+
+import pytest
+from django.core.cache import cache
+
+from sisy.models import Task
+from sisy.reports import agenda as report
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of
+from tests.app import jobs
+from tests.support.moments import DAY, HOUR, MINUTE, NOON
+from tests.support.records import scheduled
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_cached():
+    cache.clear()
+
+
+def listed():
+    return text_of(browser_of("view_task").get("/sisy/load/?parts=agenda"))
+
+
+def test_what_is_seldom_due_is_listed_by_time():
+    scheduled("0 3 * * *", label="backup")
+    scheduled("30 22 * * *", label="invoices")
+    scheduled("0 18,3 * * *", label="report")
+    words = listed()
+    expected = ["18:00:00 report", "22:30:00 invoices", "2026-05-06 03:00:00 backup, report"]
+    places = [words.index(each) for each in expected]
+    assert places == sorted(places)
+
+
+def test_tasks_with_one_schedule_share_a_line():
+    for number in range(5):
+        scheduled("0 3 * * *", label=f"invoice {number}")
+    assert "03:00:00 invoice 0 and 4 more" in listed()
+
+
+def test_tasks_that_are_due_often_are_only_counted():
+    scheduled("*/5 * * * *", label="mail")
+    scheduled("0 */4 * * *", label="sync")
+    scheduled("0 */3 * * *", label="poll")
+    words = listed()
+    assert "2 tasks that are due more than 6 times are not listed." in words
+    assert "16:00:00 sync" in words
+    assert "mail" not in words
+    assert "poll" not in words
+
+
+def test_what_runs_once_is_listed_too():
+    for ahead, label in ((9 * HOUR, "migrate the archive"), (2 * DAY, "in two days")):
+        Task.run_once(jobs.noop, delay_until=NOON + ahead, label=label)
+    words = listed()
+    assert "21:00:00 migrate the archive" in words
+    assert "in two days" not in words
+
+
+def test_a_moment_leads_to_the_tasks_that_are_due_then():
+    scheduled("0 3 * * *", label="backup")
+    browser = browser_of("view_task")
+    html = browser.get("/sisy/load/?parts=agenda").content.decode()
+    address = html.partition('href="/sisy/load/peak/')[2].partition('"')[0]
+    assert "backup" in text_of(browser.get(f"/sisy/load/peak/{address}"))
+
+
+def test_what_was_due_since_the_list_was_computed_is_no_longer_listed(now):
+    scheduled("1 12 * * *", label="lunch")
+    assert "lunch" in listed()
+    now.moment = NOON + MINUTE
+    assert "lunch" not in listed()
+
+
+def test_a_paused_task_is_not_listed():
+    task = scheduled("0 3 * * *", label="backup")
+    task.pause()
+    assert "No other task is due." in listed()
+
+
+def test_times_beyond_those_listed_are_counted(monkeypatch):
+    monkeypatch.setattr(report, "MAX_LISTED", 2)
+    for hour in (14, 16, 18):
+        scheduled(f"0 {hour} * * *", label=f"at {hour}")
+    words = listed()
+    assert "16:00:00 at 16" in words
+    assert "at 18" not in words
+    assert "Tasks are due at 1 later time." in words
+
+
+def test_a_schedule_that_became_invalid_stops_no_other():
+    broken = scheduled("0 3 * * *", label="broken")
+    scheduled("0 4 * * *", label="backup")
+    Task._base_manager.filter(pk=broken.pk).update(timezone="Europe/Atlantis")
+    assert "backup" in listed()
+
+
+def test_the_typical_duration_is_shown():
+    task = scheduled("0 3 * * *", label="backup")
+    times = {"ready_at": NOON - DAY, "started_at": NOON - DAY}
+    task.new_run(
+        now=NOON - DAY, state="succeeded", finished_at=NOON - DAY + 7 * MINUTE, **times
+    ).save()
+    assert "backup 7 min" in listed()
