@@ -37,8 +37,8 @@ class Moment(forms.DateTimeInput):
         super().__init__({"step": 1}, format="%Y-%m-%dT%H:%M:%S")
 
 
-class BackfillForm(forms.Form):
-    """A range, and whether occurrences that have succeeded run again."""
+class RangeForm(forms.Form):
+    """A range of due moments."""
 
     start = forms.DateTimeField(
         label=_("Start"), widget=Moment, help_text=_("The start of the range.")
@@ -46,6 +46,20 @@ class BackfillForm(forms.Form):
     end = forms.DateTimeField(
         label=_("End"), widget=Moment, help_text=_("The end of the range (exclusive).")
     )
+
+
+class MissedForm(RangeForm):
+    """The range of an outage."""
+
+    def clean(self) -> dict[str, Any]:
+        if not self.errors and self.cleaned_data["end"] <= self.cleaned_data["start"]:
+            self.add_error(None, gettext("The start must be before the end."))
+        return self.cleaned_data
+
+
+class BackfillForm(RangeForm):
+    """A range, and whether occurrences that have succeeded run again."""
+
     again = forms.BooleanField(
         label=_("Rerun all"),
         required=False,
@@ -82,23 +96,29 @@ class BackfillForm(forms.Form):
 def likely_range(task: Task) -> tuple[datetime, datetime]:
     """Return the range of the occurrences that were missed last, or else yesterday.
 
-    Both are naive, in the current time zone, as the browser's fields want them.
+    Both are as the browser's fields want them.
     """
-    zone = timezone.get_current_timezone()
     gap = newest_gap(router.db_for_write(Task), task.pk)
     if gap is not None and gap.due_at is not None:
         last = gap.due_until or gap.due_at
-        range_ = gap.due_at, _end_after(task, last)
-        start, end = (timezone.localtime(moment, zone) for moment in range_)
-        return start.replace(tzinfo=None), end.replace(tzinfo=None)
-    today = timezone.localtime(formatting.now(), zone)
-    today = today.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        return as_typed(gap.due_at), as_typed(_end_after(task, last))
+    today = as_typed(formatting.now()).replace(hour=0, minute=0, second=0, microsecond=0)
     return today - timedelta(days=1), today
+
+
+def as_typed(moment: datetime) -> datetime:
+    """Return a moment as the browser's field wants it: naive, in the current time zone."""
+    return timezone.localtime(moment).replace(tzinfo=None)
+
+
+def minute_after(last: datetime) -> datetime:
+    """Return the next full minute, which ends a range with this last moment."""
+    return last.replace(second=0, microsecond=0) + timedelta(minutes=1)
 
 
 def _end_after(task: Task, last: datetime) -> datetime:
     """Return the next full minute, or the next second if a later occurrence is before that."""
-    minute = last.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    minute = minute_after(last)
     try:
         later = Timing.of(task).next_after(last)
     except ScheduleError:
@@ -194,12 +214,22 @@ def run(user: Any, form: BackfillForm) -> Result | None:
     """
     start, end, again = (form.cleaned_data[name] for name in RANGE)
     try:
-        count = len(form.task.backfill(start, end, again=again))
+        count = backfill(user, form.task, start, end, again=again)
     except ValueError as error:
         form.add_error(None, str(error))
         return None
+    return done(submitted(count), count)
+
+
+def backfill(user: Any, task: Task, start: datetime, end: datetime, *, again: bool) -> int:
+    """Backfill a range of a task, log it, and return the number of submitted runs.
+
+    Raises:
+        ScheduleError, ValueError: as `Task.backfill` does.
+    """
+    count = len(task.backfill(start, end, again=again))
     if count:
         asked = ngettext("Submitted %d run", "Submitted %d runs", count) % count
         which = " (all occurrences)" if again else ""
-        note(user, form.task, f"{asked}: backfill from {start} to {end}{which}.")
-    return done(submitted(count), count)
+        note(user, task, f"{asked}: backfill from {start} to {end}{which}.")
+    return count

@@ -16,6 +16,7 @@ from sisy.dashboard.pages.fleet import FleetPage
 from sisy.dashboard.pages.frame import FindView, PreferencesView
 from sisy.dashboard.pages.load import LoadPage
 from sisy.dashboard.pages.matching import MatchingPage
+from sisy.dashboard.pages.missed import MissedPage
 from sisy.dashboard.pages.overview import OverviewPage
 from sisy.dashboard.pages.peak import PeakPage
 from sisy.dashboard.pages.reschedule import ReschedulePage
@@ -29,6 +30,7 @@ PAGES: dict[str, tuple[str, Any]] = {
     "overview": ("", OverviewPage),
     "tasks": ("tasks/", TasksPage),
     "task": ("tasks/<int:pk>/", TaskPage),
+    "missed": ("tasks/missed/", MissedPage),
     "backfill": ("tasks/<int:pk>/backfill/", BackfillPage),
     "reschedule": ("tasks/<int:pk>/schedule/", ReschedulePage),
     "revert": ("tasks/<int:pk>/changes/<int:change>/revert/", RevertPage),

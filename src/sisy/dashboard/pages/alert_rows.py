@@ -6,7 +6,9 @@ from typing import Any
 
 from sisy.dashboard.actions.alerts import MUTE_HOURS
 from sisy.dashboard.page_request import PageRequest
+from sisy.dashboard.pages.missed import missed_address
 from sisy.reports.alerts import Severity
+from sisy.reports.alerts.alert import Kind
 from sisy.reports.alerts.facts import facts_beside
 from sisy.reports.alerts.grouping import AlertGroup
 
@@ -23,7 +25,13 @@ def rows_of(
     facts = facts_beside(page_request.using, groups, now)
     return {
         "groups": [
-            (group, group.muted_until(now), _looks(group, now), facts[group.key])
+            (
+                group,
+                group.muted_until(now),
+                _looks(group, now),
+                facts[group.key],
+                _missed_address(page_request, group),
+            )
             for group in groups
         ],
         "shows_notes": shows_notes,
@@ -34,6 +42,14 @@ def rows_of(
         "may_backfill": page_request.may("backfill_task"),
         "mute_hours": [(hours, timedelta(hours=hours)) for hours in MUTE_HOURS],
     }
+
+
+def _missed_address(page_request: PageRequest, group: AlertGroup) -> str:
+    """Return the address of the page that backfills several tasks; empty for other groups."""
+    is_several = group.lead.kind == Kind.MISSED and len(group.alerts) > 1
+    if not is_several or not group.since or not group.until:
+        return ""
+    return missed_address(page_request, group.since, group.until)
 
 
 def _looks(group: AlertGroup, now: datetime) -> str:
