@@ -229,7 +229,7 @@ def test_runs_that_match_are_retried_after_a_confirmation(asked):
     run_of(state=RunState.TIMED_OUT)
     asked("y")
     text = said("sisy_runs retry --task tea")
-    assert text.startswith("This retries 2 runs: 1 timed out, 1 failed. Each is submitted again")
+    assert text.startswith("This retries 2 runs: 1 timed out, 1 failed. Task: 'tea'. Each is")
     assert text.endswith("Submitted 2 retries.\n")
     assert Run.objects.filter(origin="retry").count() == 2
 
@@ -249,9 +249,21 @@ def test_runs_that_match_are_cancelled_after_a_confirmation(asked):
     run_of(state=RunState.QUEUED)
     asked("yes")
     text = said("sisy_runs cancel --queue mail")
-    assert text.startswith("This cancels 2 queued runs and asks 1 running run to stop.\n")
+    assert text.startswith(
+        "This cancels 2 queued runs and asks 1 running run to stop. Task: 'tea'.\n"
+    )
     assert "Cancelled 2 queued runs. Requested cancellation of 1 running run." in text
     assert Run.objects.filter(state="queued").count() == 1
+
+
+def test_a_confirmation_names_the_tasks_with_most_of_the_runs(asked):
+    for label, number in (("tea", 2), ("mail", 3), ("stock", 1), ("backup", 1), ("logs", 1)):
+        for _ in range(number):
+            run_of(state=RunState.QUEUED, label=label, queue="slow")
+    asked("yes")
+    assert said("sisy_runs cancel --queue slow").startswith(
+        "This cancels 8 queued runs. Tasks: 'mail' (3), 'tea' (2), 'logs' (1) and 2 more.\n"
+    )
 
 
 @pytest.mark.parametrize("word", ["", "n", "no"])
@@ -276,7 +288,7 @@ def test_ctrl_d_at_a_confirmation_changes_nothing(monkeypatch, asked):
 def test_without_a_terminal_a_confirmation_is_an_option(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     run_of(state=RunState.QUEUED)
-    with pytest.raises(CommandError, match=r"This cancels 1 queued run\. Add --yes to confirm"):
+    with pytest.raises(CommandError, match=r"Task: 'tea'\. Add --yes to confirm"):
         said("sisy_runs cancel --task tea")
     answer = told("sisy_runs cancel --task tea --yes")
     assert answer == {"cancelled": 1, "asked": 0, "next_before": None}

@@ -9,7 +9,7 @@ from django.db.models import Q
 from sisy.exceptions import did_you_mean
 from sisy.management import arguments
 from sisy.models import Run, Task
-from sisy.reports import run_search
+from sisy.reports import formatting, run_search
 from sisy.reports.ledger import key_of
 from sisy.reports.run_search import RunSearch
 
@@ -59,9 +59,8 @@ def similar_label(text: str, using: str) -> str:
         return did_you_mean(text, labels)
     if not parts[1:]:
         return f" Did you mean {parts[0]!r}?"
-    shown = ", ".join(map(repr, parts[:MAX_LABELS_NAMED]))
-    more = f" and {more} more" if (more := len(parts[MAX_LABELS_NAMED:])) else ""
-    return f" These labels contain it: {shown}{more}."
+    shown = formatting.first_of(list(map(repr, parts)), most=MAX_LABELS_NAMED)
+    return f" These labels contain it: {shown}."
 
 
 def run_with_key(key: int, using: str) -> Run:

@@ -4,10 +4,10 @@ import logging
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, router
-from django.utils.translation import ngettext
 
 from sisy import clock
 from sisy.models import Process
+from sisy.reports import formatting
 from sisy.runtime.log import logger
 
 MAX_NAMED = 6  # processes
@@ -27,9 +27,7 @@ def log_neighbours() -> None:
         return
     if not found:
         return
-    names = ", ".join(map(str, found))
-    if more := number - len(found):
-        names += ngettext(" and %d more", " and %d more", more) % more
+    names = formatting.first_of(list(map(str, found)), number, most=MAX_NAMED)
     # Several processes are usual in production, and usually a surprise in development.
     advice = " For development, stop them, or use another database." if settings.DEBUG else ""
     logger.log(

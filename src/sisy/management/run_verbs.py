@@ -2,13 +2,11 @@
 
 import sys
 from argparse import ArgumentParser
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.utils import timezone
 from django.utils.translation import ngettext
 
 from sisy import clock
@@ -18,6 +16,7 @@ from sisy.management import lookup
 from sisy.management.arguments import one_of
 from sisy.management.progress import Progress
 from sisy.management.run_filters import add_filters, has_filters, search_of, suggestion
+from sisy.management.run_questions import before_cancel, before_retry, nothing_to_cancel
 from sisy.management.run_text import facts_of, line_of
 from sisy.management.verbs import VerbCommand, add_number, add_yes
 from sisy.models import Run, RunState
@@ -26,7 +25,6 @@ from sisy.reports import formatting
 from sisy.reports.run_filter import DELAY, MAX_SORTED, NEWEST, SORTS, sort_runs
 from sisy.reports.run_search import RunSearch, find_all, in_states
 from sisy.reports.walk import MAX_LOOKED_AT, Walked
-from sisy.runtime.durations import in_zone
 from sisy.runtime.escaping import escaped
 
 BATCH = 100  # runs that are changed between two steps of the progress
@@ -145,12 +143,7 @@ class RunVerbs(VerbCommand):
         if not chosen:
             raise CommandError("No runs to retry.")
         if not runs:
-            what = ngettext("This retries %d run", "This retries %d runs", len(chosen))
-            self.confirm(
-                f"{what % len(chosen)}: {_by_state(chosen)}. Each is submitted again, with the "
-                "same input, in addition to the schedule.",
-                is_confirmed=yes,
-            )
+            self.confirm(before_retry(chosen), is_confirmed=yes)
         submitted, refusals = [], []
         with self._progress("Retrying runs", len(chosen)) as progress:
             for done, run in enumerate(chosen, 1):
@@ -185,9 +178,9 @@ class RunVerbs(VerbCommand):
         found, older = self._chosen(runs, options, LIVE_STATES)
         chosen = [run for run in found if run.state in LIVE_STATES]
         if not chosen:
-            raise CommandError(_nothing_to_cancel(found if runs else ()))
+            raise CommandError(nothing_to_cancel(found if runs else ()))
         if not runs:
-            self.confirm(_question(chosen, by_force=force), is_confirmed=yes)
+            self.confirm(before_cancel(chosen, by_force=force), is_confirmed=yes)
         cancelled = asked = 0
         with self._progress("Cancelling runs", len(chosen)) as progress:
             for start in range(0, len(chosen), BATCH):
@@ -260,35 +253,3 @@ def _add_before(parser: ArgumentParser) -> None:
 def _more_match(older: int | None) -> str:
     # Runs that were retried still match, so the same command would retry them again.
     return "" if older is None else f" More runs match. To continue, add: --before {older}"
-
-
-def _nothing_to_cancel(named: Sequence[Run]) -> str:
-    """Return that no run can be cancelled, and how those that were named ended."""
-    zone = timezone.get_default_timezone()
-    ended = [
-        f"run {run.pk} {run.get_state_display()}"
-        + (f" at {in_zone(run.finished_at, zone)}" if run.finished_at else "")
-        for run in named[:MAX_REFUSALS_NAMED]
-    ]
-    if more := len(named[MAX_REFUSALS_NAMED:]):
-        ended.append(ngettext("%d more run has ended", "%d more runs have ended", more) % more)
-    return f"No runs to cancel: {', '.join(ended)}." if ended else "No runs to cancel."
-
-
-def _by_state(runs: Sequence[Run]) -> str:
-    """Return how many runs are in each state, such as "2 failed, 1 lost"."""
-    counts = Counter(str(run.get_state_display()) for run in runs)
-    return ", ".join(f"{number:,} {state}" for state, number in counts.most_common())
-
-
-def _question(runs: Sequence[Run], *, by_force: bool) -> str:
-    queued = sum(run.state == RunState.QUEUED for run in runs)
-    running = len(runs) - queued
-    parts = []
-    if queued:
-        parts.append(ngettext("cancels %d queued run", "cancels %d queued runs", queued) % queued)
-    if running:
-        ends = "kills %d running run", "kills %d running runs"
-        asks = "asks %d running run to stop", "asks %d running runs to stop"
-        parts.append(ngettext(*(ends if by_force else asks), running) % running)
-    return f"This {' and '.join(parts)}."

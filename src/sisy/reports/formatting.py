@@ -1,6 +1,7 @@
 """The formats of moments, durations and schedules, and the colours of states."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -122,6 +123,21 @@ def distance(value: datetime, now: datetime) -> str:
 def span(value: timedelta | None) -> str:
     """Return a duration in the format of all pages and commands, or a dash for None."""
     return NOTHING if value is None else duration_text(value)
+
+
+def first_of(names: Sequence[str], number: int | None = None, *, most: int = 3) -> str:
+    """Return names as a text, and how many more there are, such as "a, b, c and 2 more".
+
+    Args:
+        names: the names, of which only the first are shown.
+        number: how many there are in all; by default, as many as ``names``.
+        most: how many are shown.
+    """
+    shown = ", ".join(names[:most])
+    more = (len(names) if number is None else number) - len(names[:most])
+    if more <= 0:
+        return shown
+    return gettext("%(shown)s and %(more)d more") % {"shown": shown, "more": more}
 
 
 def percent(value: float) -> str:

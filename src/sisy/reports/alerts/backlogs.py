@@ -9,6 +9,7 @@ from django.utils.translation import gettext, ngettext
 from sisy.alerting.heartbeat_gaps import end_of, ended_processes
 from sisy.models import Process, Role, Task
 from sisy.records.small_tables import QueuedRun
+from sisy.reports import formatting
 from sisy.runtime.durations import in_zone
 
 MAX_RUNS_COUNTED = 1000
@@ -37,14 +38,11 @@ def _held_up(using: str, queue: str, now: datetime) -> str:
     if not labels:
         words = ngettext("%(n)s run is queued.", "%(n)s runs are queued.", len(found))
         return words % {"n": counted}
-    more = len(set(found)) - len(labels)
-    others = ngettext(" and %d more task", " and %d more tasks", more) % more if more else ""
     words = ngettext(
-        "%(n)s run of %(labels)s%(others)s is queued.",
-        "%(n)s runs of %(labels)s%(others)s are queued.",
-        len(found),
+        "%(n)s run of %(labels)s is queued.", "%(n)s runs of %(labels)s are queued.", len(found)
     )
-    return words % {"n": counted, "labels": ", ".join(labels), "others": others}
+    named = formatting.first_of(labels, len(set(found)), most=MAX_TASKS_NAMED)
+    return words % {"n": counted, "labels": named}
 
 
 def _served_last(using: str, queue: str) -> str:

@@ -20,6 +20,7 @@ from django.utils.translation import gettext, ngettext
 
 from sisy.alerting.problem import as_sentence, without_numbers
 from sisy.models import Alert as AlertRecord
+from sisy.reports import formatting
 from sisy.reports.alerts.advice import (
     FAILURES,
     FOR_FLAPPING,
@@ -202,10 +203,7 @@ class AlertGroup:
     def affects(self) -> str:
         """The tasks or queues that are affected, the first ones by name."""
         named = list(dict.fromkeys(_subject(alert) for alert in self.alerts if _subject(alert)))
-        shown, more = ", ".join(named[:MAX_SUBJECTS_NAMED]), named[MAX_SUBJECTS_NAMED:]
-        if not more:
-            return shown
-        return gettext("%(shown)s and %(more)d more") % {"shown": shown, "more": len(more)}
+        return formatting.first_of(named, most=MAX_SUBJECTS_NAMED)
 
 
 def grouped(alerts: Sequence[Alert]) -> list[AlertGroup]:
