@@ -35,6 +35,23 @@ def test_the_last_run_of_a_task_is_the_last_that_started():
     assert "last result" in said("sisy_tasks list")
 
 
+def test_an_occurrence_that_was_missed_since_then_is_not_hidden_by_the_last_result():
+    pictures, labels = scheduled(label="pictures"), scheduled(label="labels")
+    ran(pictures, NOON - 9 * HOUR)
+    missed_row(pictures, NOON - 8 * HOUR, NOON - 8 * HOUR, 1, "Nothing was up.", NOON).save()
+    missed_row(labels, NOON - 8 * HOUR, NOON - 8 * HOUR, 1, "Nothing was up.", NOON).save()
+    ran(labels, NOON - 7 * HOUR)
+    missed_row(scheduled(label="new"), NOON - HOUR, NOON, 2, "Nothing was up.", NOON).save()
+    rows = {row["label"]: row for row in told("sisy_tasks list")}
+    assert rows["pictures"]["last_result"] == "succeeded"
+    assert rows["pictures"]["missed_since"] == "2026-05-05T04:00:00+00:00"
+    assert rows["labels"]["missed_since"] is None
+    lines = {line.split()[1]: line for line in said("sisy_tasks list").splitlines() if line}
+    assert "succeeded, then missed" in lines["pictures"]
+    assert "then missed" not in lines["labels"]
+    assert "missed" in lines["new"]
+
+
 def test_the_last_run_is_found_behind_many_that_were_skipped(monkeypatch):
     monkeypatch.setattr(report, "STEPS", (1, 9))
     task = scheduled(label="labels")

@@ -50,9 +50,9 @@ class Look(str):
         return made
 
 
-def state(value: str) -> str:
-    """Return the stored state of a run or a task, with its look."""
-    return Look(value, formatting.LOOKS.get(value, ""))
+def state(value: str, words: str | None = None) -> str:
+    """Return the stored state of a run or a task, or other words, with the look of the state."""
+    return Look(value if words is None else words, formatting.LOOKS.get(value, ""))
 
 
 def unpainted(text: str, look: str) -> str:

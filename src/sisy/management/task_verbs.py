@@ -88,10 +88,10 @@ class TaskVerbs(VerbCommand):
         found = list(matching(self.using, filters).order_by(by_next_run, "label", "pk"))
         last = last_started(self.using, [task.pk for task in found])
         if self.as_json:
-            self.say_json([task_text.facts_of(task, last.get(task.pk)) for task in found])
+            self.say_json([task_text.facts_of(task, last[task.pk]) for task in found])
             return
         self.answer(
-            [task_text.line_of(task, last.get(task.pk)) for task in found],
+            [task_text.line_of(task, last[task.pk]) for task in found],
             otherwise=self._nothing_listed(filters),
             spare=("last_run", "queue"),
         )

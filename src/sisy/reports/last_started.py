@@ -1,8 +1,9 @@
-"""The latest run of each task that has started: when, and what came of it."""
+"""The latest run of each task that has started, and what was missed since."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
-from sisy.models import Run
+from sisy.models import Run, RunState
 from sisy.reports.ledger import newest_by_task
 
 STEPS = (5, 100)
@@ -11,19 +12,40 @@ STEPS = (5, 100)
 TASKS_AT_ONCE = 500
 
 
-def last_started(using: str, tasks: Collection[int]) -> dict[int, Run]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Last:
+    """The latest run of a task that has started.
+
+    Attributes:
+        run: the run; None if none of the newest runs has started.
+        missed: the newest occurrences that were missed after it; None if none was.
+    """
+
+    run: Run | None = None
+    missed: Run | None = None
+
+
+def last_started(using: str, tasks: Collection[int]) -> dict[int, Last]:
     """Return the latest run of each task that has started, by the key of the task.
 
-    Occurrences that are queued, or that were missed, skipped or cancelled, did not start. A task
-    is left out if none of its `STEPS` newest runs has started.
+    Occurrences that are queued, or that were missed, skipped or cancelled, did not start. It reads
+    the `STEPS` newest runs of each task.
     """
-    found: dict[int, Run] = {}
+    found: dict[int, Last] = {}
     for count in STEPS:
-        missing = [task for task in tasks if task not in found]
+        missing = [task for task in tasks if task not in found or found[task].run is None]
         for start in range(0, len(missing), TASKS_AT_ONCE):
             some = missing[start : start + TASKS_AT_ONCE]
             for task, runs in newest_by_task(using, some, count).items():
-                started = [run for run in runs if run.started_at is not None]
-                if started:
-                    found[task] = max(started, key=lambda run: (run.started_at, run.pk))
+                found[task] = _last_of(runs)
     return found
+
+
+def _last_of(runs: Sequence[Run]) -> Last:
+    """Return the last run that has started of some runs, the newest first."""
+    started = [run for run in runs if run.started_at is not None]
+    last = max(started, key=lambda run: (run.started_at, run.pk), default=None)
+    missed = next((run for run in runs if run.state == RunState.MISSED), None)
+    if last and missed and missed.moment <= last.moment:
+        missed = None
+    return Last(run=last, missed=missed)
