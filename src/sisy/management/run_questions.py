@@ -1,4 +1,4 @@
-"""What ``sisy_runs`` says before it retries or cancels runs."""
+"""The questions that ``sisy_runs`` asks before it retries or cancels runs."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -7,6 +7,7 @@ Mondays or an invoice run is what people look for.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from sisy.models import Run
 from sisy.records.small_tables import QueuedRun
@@ -63,16 +64,17 @@ def agenda(using: str, groups: Iterable[DueGroup], start: datetime, end: datetim
         if schedule is None:
             continue
         first, last = map(just_before, group.within(start, end))
-        if schedule.count_between(first, last) > MAX_OCCURRENCES:
+        moments = list(islice(schedule.between(first, last), MAX_OCCURRENCES + 1))
+        if len(moments) > MAX_OCCURRENCES:
             frequent += group.number
             continue
-        for due in schedule.between(first, last):
+        for due in moments:
             due_at.setdefault(due, []).append(group)
-    moments = sorted(due_at)
+    listed = sorted(due_at)[:MAX_LISTED]
     return Agenda(
-        moments=[_due(moment, due_at[moment]) for moment in moments[:MAX_LISTED]],
+        moments=[_due(moment, due_at[moment]) for moment in listed],
         frequent=round(frequent),
-        more=max(0, len(moments) - MAX_LISTED),
+        more=len(due_at) - len(listed),
     )
 
 
