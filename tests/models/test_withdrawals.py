@@ -1,6 +1,7 @@
 """An edit right before a due moment: what was planned ahead is withdrawn, and nothing is lost."""
 
 import random
+from contextlib import contextmanager
 
 import pytest
 from django.db import connection
@@ -110,6 +111,38 @@ def test_an_old_schedule_leaves_nothing_in_the_ledger(task, withdrawn, edit, fie
     task = Task.objects.get()
     assert (task.runs_planned, task.last_run) == (0, None)
     assert task.next_run > DUE
+
+
+@contextmanager
+def a_lock_until(moment):
+    """Let the first statement that writes tasks wait until a moment, as for another's lock."""
+    waited = []
+
+    def wait(execute, sql, params, many, context):
+        if sql.startswith(("UPDATE", "SELECT")) and "sisy_task" in sql and not waited:
+            is_lock = sql.startswith("UPDATE") or "FOR UPDATE" in sql
+            if is_lock:
+                waited.append(sql)
+                time.moment = moment
+        return execute(sql, params, many, context)
+
+    with clock_at(EDITED) as time, connection.execute_wrapper(wait):
+        yield
+    assert waited
+
+
+@pytest.mark.parametrize("fields", [{"schedule": "0 0 1 1 *"}, {"queue": "another"}], ids=str)
+@pytest.mark.parametrize("edit", [saved, updated])
+def test_what_falls_due_while_an_edit_waits_for_a_lock_still_runs(task, withdrawn, edit, fields):
+    with a_lock_until(DUE + SECOND / 2):
+        edit(task, **fields)
+    assert runs() == [(DUE, RunState.QUEUED)]
+    assert withdrawn == []
+    with clock_at(DUE + SECOND):
+        tick("default", DUE + SECOND)
+        plan_ahead("default", DUE + SECOND)
+    assert runs()[0] == (DUE, RunState.QUEUED)
+    assert len({due for due, _ in runs()}) == len(runs())
 
 
 @pytest.mark.parametrize("edit", [saved, updated])

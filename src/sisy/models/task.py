@@ -177,8 +177,9 @@ class Task(TaskVerbs, FollowsCode, TaskRecord):
             reset(self, cleared)
             super().save(force_update=force_update, using=using, update_fields=named | cleared)
             stored = Task.objects.using(using)
+            # The clock is read again: what has fallen due while the row was locked stays.
             if is_timed:
-                withdraw(stored, [self.pk], now)
+                withdraw(stored, [self.pk], max(now, clock.now(using)))
             elif named & SHAPING_FIELDS:
                 withdraw_outdated(stored, clock.now(using), [self.pk])
             if is_timed:

@@ -102,8 +102,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
             elif columns.keys() & TARGET_FIELDS:
                 columns = {**when_target_changes(now), **columns}
             count = super().update(**columns)
-            # After the update, which has locked the tasks: no heartbeat plans one in between.
-            withdraw_outdated(self.model._base_manager.using(self.db), now)
+            # After the update, which has locked the tasks: no heartbeat plans one in between. The
+            # clock is read again: what has fallen due while the update waited for a lock stays.
+            stored = self.model._base_manager.using(self.db)
+            withdraw_outdated(stored, max(now, clock.now(self.db)))
             send_changed(self.model, self.db)
         return count
 

@@ -146,7 +146,9 @@ class MigratedTask:
             stored = Task.objects.using(self._using)
             this = stored.filter(name=self._name)
             settle_overdue(self._using, this, now, reason, for_good=for_good)
-            withdraw(stored, list(this.values_list("pk", flat=True)), now)
+            # The clock is read again: what has fallen due while the row was locked stays.
+            keys = list(this.values_list("pk", flat=True))
+            withdraw(stored, keys, max(now, clock.now(self._using)))
 
     @property
     def _has_todays_columns(self) -> bool:

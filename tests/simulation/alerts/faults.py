@@ -49,6 +49,6 @@ def rare_rounds():
 
 @contextmanager
 def no_message():
-    """Open and close alerts, and tell nobody."""
-    with mock.patch.object(judge, "tell", return_value=0):
+    """Open and close alerts, and notify nobody."""
+    with mock.patch.object(judge, "notify", return_value=0):
         yield
