@@ -324,6 +324,19 @@ def test_runs_that_wait_for_their_own_task_and_paused_queues_are_no_problem(site
     assert site.open_kinds() == []
 
 
+def test_a_pause_does_not_count_as_waiting_once_the_queue_is_resumed(site):
+    from sisy.models import Queue
+
+    site.idle_task().run_now()
+    Queue.objects.pause("default", by="ann")
+    site.later(8 * 60)
+    Queue.objects.resume("default")
+    site.later(60)
+    assert site.open_kinds() == []
+    site.later(5 * 60)
+    assert site.open_kinds() == ["queued"]
+
+
 def test_an_alert_about_a_queue_that_is_paused_says_why_it_is_over(site):
     from sisy.models import Queue
 

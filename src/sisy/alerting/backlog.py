@@ -4,7 +4,7 @@ The first run of each queue and priority tells how long its runs wait, so a queu
 costs as little as one of two. Paused queues wait on purpose.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from sisy.alerting.capacity import Fleet, running
 from sisy.alerting.crowds import Crowd, advice_for, crowd_in_words, others_in
 from sisy.alerting.opening import Closing, open_subjects
 from sisy.alerting.problem import Problem, Watch, of_queue, with_cause
-from sisy.models import Alert, Queue, QueuedRun, RunningRun, Task
+from sisy.models import Alert, Process, Queue, QueuedRun, RunningRun, Task
 from sisy.records.problems import Kind
 from sisy.runtime.durations import rounded_text
 from sisy.store.levels import Level, first_of_each_priority, queues_with_runs
@@ -35,10 +35,15 @@ class _Oldest:
     crowd: Crowd
 
 
-def judge_queues(watch: Watch) -> Iterator[Problem]:
-    """Yield the queues whose runs wait too long."""
+def judge_queues(watch: Watch, paused_until: dict[str, datetime]) -> Iterator[Problem]:
+    """Yield the queues whose runs wait too long.
+
+    Args:
+        paused_until: when each queue was last seen to be paused, which is noted here.
+    """
     limit = queue_limit()
-    found = _waiting(watch.using, watch.now, min(limit, WORKERLESS))
+    found, paused = _waiting(watch.using, watch.now, min(limit, WORKERLESS))
+    paused_until |= dict.fromkeys(paused, watch.now)
     if not found:
         return
     fleet = Fleet.at(watch.using, watch.now)
@@ -48,8 +53,7 @@ def judge_queues(watch: Watch) -> Iterator[Problem]:
         if not serving:
             if watch.waited(oldest.ready_at) >= WORKERLESS:
                 yield _without_worker(queue, oldest)
-        # What queued up without a worker counts as waiting only since one was started.
-        elif watch.waited(oldest.ready_at, min(one.started_at for one in serving)) >= limit:
+        elif _waited(watch, oldest, serving, paused_until) >= limit:
             delayed.append(oldest)
     already_open = open_subjects(
         watch.using, Kind.QUEUED, [of_queue(oldest.crowd.queue) for oldest in delayed]
@@ -59,6 +63,19 @@ def judge_queues(watch: Watch) -> Iterator[Problem]:
     others = others_in(watch.using, full)
     for oldest in delayed:
         yield _waits(oldest, fleet, others.get(oldest.crowd, 0), watch.now)
+
+
+def _waited(
+    watch: Watch,
+    oldest: _Oldest,
+    serving: Collection[Process],
+    paused_until: Mapping[str, datetime],
+) -> timedelta:
+    """Return how long a run could have started, and did not."""
+    # What queued up without a worker, or during a pause, counts as waiting only since the end.
+    served_since = min(one.started_at for one in serving)
+    resumed_at = paused_until.get(oldest.crowd.queue, served_since)
+    return watch.waited(oldest.ready_at, max(served_since, resumed_at))
 
 
 def queue_limit() -> timedelta:
@@ -76,7 +93,7 @@ def no_worker_in_words(queue: str) -> str:
 
 def over(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closing]:
     """Yield the alerts about queues that have a worker again, or whose runs start in time."""
-    found = _waiting(using, now, timedelta(0))
+    found, _ = _waiting(using, now, timedelta(0))
     _, workers = running(using, now)
     served = {queue for worker in workers for queue in worker.queues}
     paused = _paused(using)
@@ -104,8 +121,13 @@ def _due_next(using: str) -> set[str]:
     return set(first.values_list("queue", flat=True)[:MAX_TASKS_READ])
 
 
-def _waiting(using: str, now: datetime, at_least: timedelta) -> dict[str, _Oldest]:
-    """Return the oldest run of each queue that is not paused, if it has waited for that long."""
+def _waiting(
+    using: str, now: datetime, at_least: timedelta
+) -> tuple[dict[str, _Oldest], set[str]]:
+    """Return the oldest run of each queue that is not paused, if it has waited for that long.
+
+    The second value are the paused queues; none if no run has waited for that long.
+    """
     levels = [
         level
         for queue in queues_with_runs(using)
@@ -113,14 +135,14 @@ def _waiting(using: str, now: datetime, at_least: timedelta) -> dict[str, _Oldes
         if level.since <= now - at_least
     ]
     if not levels:
-        return {}
+        return {}, set()
     paused = _paused(using)
     found: dict[str, _Oldest] = {}
     for level in levels:
         oldest = None if level.queue in paused else _needing_worker(using, level, now - at_least)
         if oldest and (level.queue not in found or oldest.ready_at < found[level.queue].ready_at):
             found[level.queue] = oldest
-    return found
+    return found, paused
 
 
 def _paused(using: str) -> set[str]:

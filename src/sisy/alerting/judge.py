@@ -50,12 +50,14 @@ class Judge:
         self._since: datetime | None = None
         self._rechecked = ""  # alerts up to this `open_key`
         self._pruned_at: datetime | None = None
+        self._paused_until: dict[str, datetime] = {}  # when queues were last seen to be paused
         self._left: list[Callable[[], bool]] | None = None  # the other steps of this round
         self._is_behind = False
 
     def restart(self) -> None:
         """Begin a round at once, because the clock was set."""
         self.next_at = self._since = self._pruned_at = self._left = None
+        self._paused_until.clear()
 
     def go_on(
         self, now: datetime, turn: Turn = ENDLESS, *, may_judge: bool, is_held_up: bool = False
@@ -117,7 +119,7 @@ class Judge:
         if reasons.has_stalled_after:
             yield lambda: _open(watch, overruns.stalled(watch))
         if reasons.has_queued:
-            yield lambda: _open(watch, backlog.judge_queues(watch))
+            yield lambda: _open(watch, backlog.judge_queues(watch, self._paused_until))
         if reasons.has_silent:
             yield lambda: silence.judge_silence(watch)
 
