@@ -3,7 +3,7 @@
 import pytest
 
 from sisy.lifecycle.miss import missed_row
-from sisy.models import Process, Role, RunState, Task, TaskChange
+from sisy.models import Alert, Process, Role, RunState, Task, TaskChange
 from sisy.records.problems import Kind, Severity
 from sisy.reports.alerts import find_alerts
 from sisy.reports.alerts.grouping import grouped
@@ -49,6 +49,13 @@ def test_the_missed_tasks_that_are_due_again_last_are_named_first():
     )
     assert named in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
     assert named in " ".join(said("sisy_status").split())
+
+
+def test_a_group_is_named_by_its_oldest_alert_as_long_as_that_is_open():
+    missed("hourly", NOON + HOUR)
+    oldest = Alert.objects.get().pk
+    missed("never again", None)
+    assert f"warning {oldest} " in said("sisy_status")
 
 
 def test_the_range_of_missed_occurrences_is_no_second_range_of_the_outage():

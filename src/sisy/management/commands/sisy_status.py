@@ -92,6 +92,7 @@ def _line(alert: Alert) -> dict[str, Any]:
 
 
 def _named(group: AlertGroup) -> str:
-    """Return the severity of a group of alerts with the key of the first."""
-    name = f"{group.severity} {group.lead.record.pk if group.lead.record else ''}".strip()
+    """Return the severity of a group of alerts, and the key of the oldest, which stays."""
+    key = min((record.pk for record in group.records), default="")
+    name = f"{group.severity} {key}".strip()
     return Look(name, SEVERITIES.get(group.severity, ""))
