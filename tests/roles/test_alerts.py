@@ -207,6 +207,14 @@ def test_a_paused_task_is_not_silent_and_the_time_restarts_with_it(site):
     assert site.open_kinds() == ["silent"]
 
 
+def test_a_heartbeat_that_has_just_started_hides_no_silence_from_another(site):
+    site.run(site.idle_task(label="backup", success_every=10 * MINUTE))
+    site.later(9.5 * 60)
+    site.restart(1)
+    site.later(119)
+    assert site.told() == once("silent", "backup")[:1]
+
+
 def test_an_edit_of_success_every_applies_at_once(site):
     task = site.idle_task(success_every=DAY)
     site.later(6 * 60)

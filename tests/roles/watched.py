@@ -41,11 +41,15 @@ class Site:
         Process.objects.filter(pk=process.pk).update(lease_until=self.now + min(lease, HOUR))
         return process
 
-    def restart(self):
-        """Replace the heartbeats by new ones, which know nothing of what the old ones did."""
-        for heartbeat in self.heartbeats:
+    def restart(self, number=None):
+        """Replace the heartbeats by new ones, which know nothing of what the old ones did.
+
+        Args:
+            number: replace only the first ones, which make their passes before the others.
+        """
+        for place, heartbeat in enumerate(self.heartbeats[:number]):
             heartbeat._lease.end()
-        self.heartbeats = [Heartbeat() for _ in self.heartbeats]
+            self.heartbeats[place] = Heartbeat()
 
     def later(self, seconds):
         """Let each heartbeat make a pass each second, or every few seconds if it is for long."""

@@ -40,20 +40,22 @@ def judge_silence(watch: Watch) -> bool:
     failing = Alert.objects.using(using).open().filter(kind__in=STREAK_KINDS)
     # Such an alert says already that no run succeeds.
     known = set(failing.filter(task_id__in=pks).values_list("task_id", flat=True))
-    problems, moments = [], []
+    problems: list[Problem] = []
+    moments: dict[int, datetime] = {}
     for task in tasks:
         success, most = latest.get(task.pk), task.success_every or MAX_GRACE
         expected = _basis(task, success) + most
         grace = min(most, MAX_GRACE)
-        if expected <= now and watch.waited(expected - grace) >= grace:
-            moments.append(now + most)
+        if expected > now:
+            moments[task.pk] = max(expected, now + timedelta(seconds=30))
+        elif watch.waited(expected - grace) >= grace:
+            moments[task.pk] = now + most
             if task.pk not in known:
                 problems.append(_silent(task, success, expected, most))
-        else:
-            moments.append(max(expected, now + timedelta(seconds=30)))
-    update_rows(using, Task, pks, Update(assign={"silent_at": moments}))
+        # Any other keeps its moment: a heartbeat that has watched for longer may judge it now.
+    update_rows(using, Task, list(moments), Update(assign={"silent_at": list(moments.values())}))
     open_alerts(using, problems, now)
-    return len(tasks) >= BATCH
+    return len(moments) >= BATCH
 
 
 def _batch(tasks: TaskQuerySet) -> list[Task]:
