@@ -15,6 +15,7 @@ from sisy.reports.task_rows import TaskRow, similar_together, with_problems
 from sisy.reports.timeline import bars_of_each
 
 MAX_ROWS = 30
+MAX_ROWS_OF_MANY = 20  # if there are more active tasks than are read
 MAX_TASKS_READ = 100  # active tasks
 MAX_RUNS_WALKED = 1000  # newest runs of all tasks, whose tasks are shown if there are too many
 
@@ -75,19 +76,21 @@ def grid(news: News, now: datetime, *, in_full: bool) -> Grid:
 def read_news(using: str, now: datetime) -> News:
     """Return up to `MAX_ROWS` rows of active tasks, and the newest runs of these.
 
-    If there are more, those with problems are chosen first, and then those with the newest runs.
+    If there are more tasks than `MAX_TASKS_READ`, it returns `MAX_ROWS_OF_MANY`. If not all have a
+    row, those with problems are chosen first, and then those with the newest runs.
     """
     active = Task.objects.using(using).active().order_by("pk")
     tasks = list(active[: MAX_TASKS_READ + 1])
     is_all = len(tasks) <= MAX_TASKS_READ
     alone = with_problems(using, now)
+    most = MAX_ROWS if is_all else MAX_ROWS_OF_MANY
     rows = similar_together(tasks, frozenset(alone)) if is_all else []
     if not is_all or len(rows) > MAX_ROWS:
         tasks = _first(using, tasks, alone, is_all=is_all)
         rows = similar_together(tasks, frozenset(alone), is_all=is_all)
         is_all = False
     # By label and not by the newest run, so that rows keep their places.
-    rows = sorted(rows[:MAX_ROWS], key=lambda row: (row.label.lower(), row.tasks[0].pk))
+    rows = sorted(rows[:most], key=lambda row: (row.label.lower(), row.tasks[0].pk))
     counts = bars_of_each(rows)
     for row in rows:
         if row.task is not None:

@@ -20,7 +20,7 @@ from sisy.reports.timeline.upcoming import Upcoming, joined, upcoming
 from sisy.reports.timeline.window import Window
 from sisy.store.reports import KEY_SLACK, key_at
 
-MAX_BARS = 1200  # runs of all tasks together that are drawn one by one
+MAX_BARS = 800  # runs of all tasks together that are drawn one by one
 MAX_OF_EACH, MIN_OF_EACH = 120, 15  # of each task
 MAX_TROUBLE_RUNS = 1000  # runs that did not succeed, of all tasks together
 NARROWEST = 0.25  # percent of the width; nothing is drawn narrower
