@@ -41,6 +41,8 @@ KNOWN = {
     ("backfill", "start"): ("2026-05-03",),
     ("backfill", "end"): ("2026-05-04",),
     ("backfill", "again"): ("on", "0"),
+    ("missed", "start"): ("2026-05-03",),
+    ("missed", "end"): ("2026-05-04",),
     ("reschedule", "schedule"): ("0 9 * * *",),
     ("reschedule", "timezone"): ("Europe/Berlin",),
     ("runs", "state"): ("failed", "running", "unsuccessful"),
@@ -112,9 +114,10 @@ def test_an_unknown_value_is_an_error_on_the_page(site, page, name, mount):
 @pytest.mark.parametrize(("page", "name"), ASKED)
 def test_a_known_value_is_not_an_error(site, page, name):
     browser = browser_of_superuser()
-    beside = {"start": "2026-05-03", "end": "2026-05-04"} if page == "backfill" else {}
+    has_range = page in ("backfill", "missed")
+    beside = {"start": "2026-05-03", "end": "2026-05-04"} if has_range else {}
     for value in (*KNOWN[page, name], ""):
-        if not value and (page == "backfill" or name == "schedule"):
+        if not value and (has_range or name == "schedule"):
             continue  # these must be given
         answer = browser.get(address_of(site, page), {**beside, name: value})
         assert errors_of(answer) == [], (page, name, value)

@@ -12,11 +12,12 @@ from django.db import connection
 
 from sisy.dashboard.pages import PAGES
 from sisy.dashboard.pages.runs import RunsPage
+from sisy.lifecycle.miss import missed_row
 from sisy.models import Queue, Run
 from tests.admin.people import browser_of_superuser
 from tests.dashboard.addresses import addresses, is_server_error
 from tests.support.hostile import HOSTILE
-from tests.support.moments import MINUTE, NOON
+from tests.support.moments import HOUR, MINUTE, NOON
 from tests.support.records import scheduled, worker
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -58,6 +59,7 @@ FILTERS = {
 """What the lists of the admin can be asked for."""
 
 RANGE = {"start": "2026-05-04", "end": "2026-05-04T11:59", "again": "on"}
+MISSED = {"start": "2026-05-04", "end": "2026-05-05T11:59"}
 EDITED = {"schedule": "* * * * *", "timezone": "UTC", "label": "sweep"}
 WINDOW = {
     f"{edge}_running_{part}": right
@@ -68,6 +70,7 @@ PLACE = {"sort": "next_run", "after": ""}
 RIGHT = {
     "/sisy/schedule/": EDITED,
     "/sisy/tasks/{task}/backfill/": RANGE,
+    "/sisy/tasks/missed/": MISSED,
     "/sisy/tasks/{task}/schedule/": {"schedule": "* * * * *", "timezone": "UTC"},
     "/admin/sisy/task/occurrences/": {**EDITED, **WINDOW, "task": "1", "iterations": "3"},
     "/sisy/load/peak/": {"at": "2026-05-06T00:00:00+00:00", "minutes": "60", "way": "15"},
@@ -86,6 +89,7 @@ FORMS = {
     "/sisy/runs/matching/cancel/?search=sweep": {"next": "/sisy/"},
     "/sisy/tasks/{task}/schedule/": {"schedule": "* * * * *", "timezone": "UTC"},
     "/sisy/tasks/{task}/backfill/": RANGE,
+    "/sisy/tasks/missed/?start=2026-05-04&end=2026-05-05T11:59": {"pk": "{task}"},
     "/sisy/tasks/do/pause/": {"pk": "{task}", "reason": "lunch", "hours": "8", "next": "/sisy/"},
     "/sisy/runs/do/retry/": {"pk": "{run}", "next": "/sisy/"},
     "/sisy/queues/do/pause/": {"name": "known", "reason": "lunch", "next": "/sisy/"},
@@ -103,6 +107,7 @@ def site():
     for number in range(3):
         run = task.run_now()
         Run.objects.filter(pk=run.pk).update(due_at=NOON - (number + 1) * MINUTE, state="failed")
+    missed_row(task, NOON - HOUR, NOON - MINUTE, 12, "Nothing was up.", NOON).save()
     worker()
     Queue.objects.pause("known")
     return {"task": task.pk, "run": run.pk, "queue": Queue.objects.get().pk}

@@ -47,14 +47,25 @@ class RangeForm(forms.Form):
         label=_("End"), widget=Moment, help_text=_("The end of the range (exclusive).")
     )
 
-
-class MissedForm(RangeForm):
-    """The range of an outage."""
-
     def clean(self) -> dict[str, Any]:
-        if not self.errors and self.cleaned_data["end"] <= self.cleaned_data["start"]:
-            self.add_error(None, gettext("The start must be before the end."))
+        """Reject moments that no database can store, and ranges that `check` rejects."""
+        if not self.errors:
+            try:
+                for name in ("start", "end"):
+                    self.cleaned_data[name] = moment_in(self.cleaned_data[name], name)
+                self.check()
+            except ValueError as error:
+                self.add_error(None, str(error))
         return self.cleaned_data
+
+    def check(self) -> None:
+        """Check a range of valid moments.
+
+        Raises:
+            ValueError: it cannot be used.
+        """
+        if self.cleaned_data["end"] <= self.cleaned_data["start"]:
+            raise ValueError(gettext("The start must be before the end."))
 
 
 class BackfillForm(RangeForm):
@@ -81,16 +92,9 @@ class BackfillForm(RangeForm):
             raise forms.ValidationError(gettext("Use 'on', or omit it."))
         return bool(self.cleaned_data["again"])
 
-    def clean(self) -> dict[str, Any]:
-        """Reject a range that the task rejects, with its message."""
-        if not self.errors:
-            try:
-                for name in ("start", "end"):
-                    self.cleaned_data[name] = moment_in(self.cleaned_data[name], name)
-                self.preview = Preview.of(self.task, **self.cleaned_data)
-            except ValueError as error:
-                self.add_error(None, str(error))
-        return self.cleaned_data
+    def check(self) -> None:
+        """Check a range as the task does, with its message."""
+        self.preview = Preview.of(self.task, **self.cleaned_data)
 
 
 def likely_range(task: Task) -> tuple[datetime, datetime]:

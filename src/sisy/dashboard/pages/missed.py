@@ -13,7 +13,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.actions.result import Result, done, submitted
-from sisy.dashboard.backfilling import MissedForm, as_typed, backfill, minute_after
+from sisy.dashboard.backfilling import RangeForm, as_typed, backfill, minute_after
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page
 from sisy.dashboard.parameters import elsewhere
@@ -84,17 +84,17 @@ def backfill_each(user: Any, chosen: Iterable[MissedTask]) -> Iterator[Result]:
     yield done(submitted(count), count)
 
 
-def _form(page_request: PageRequest) -> MissedForm:
+def _form(page_request: PageRequest) -> RangeForm:
     """Return the form, bound to the range in the URL, or to that of what was missed last."""
     asked = page_request.asked
     if asked.keys() & MissedPage.asks.keys():
-        return MissedForm(asked)
+        return RangeForm(asked)
     newest = newest_range(page_request.using)
     first, last = newest or (page_request.now, page_request.now)
-    return MissedForm({"start": as_typed(first), "end": as_typed(minute_after(last))})
+    return RangeForm({"start": as_typed(first), "end": as_typed(minute_after(last))})
 
 
-def _found(page_request: PageRequest, form: MissedForm) -> MissedTasks:
+def _found(page_request: PageRequest, form: RangeForm) -> MissedTasks:
     """Return the tasks that missed occurrences of the range of a valid form."""
     start, end = form.cleaned_data["start"], form.cleaned_data["end"]
     return missed_tasks(page_request.using, start, min(end, page_request.now))
