@@ -35,7 +35,7 @@ def test_the_last_run_of_a_task_is_the_last_that_started():
     assert "last result" in said("sisy_tasks list")
 
 
-def test_an_occurrence_that_was_missed_since_then_is_not_hidden_by_the_last_result():
+def test_what_was_missed_since_the_last_result_is_shown_beside_it():
     pictures, labels = scheduled(label="pictures"), scheduled(label="labels")
     ran(pictures, NOON - 9 * HOUR)
     missed_row(pictures, NOON - 8 * HOUR, NOON - 8 * HOUR, 1, "Nothing was up.", NOON).save()

@@ -28,6 +28,7 @@ class MissedPage(Page):
     tab = "tasks"
     title = _("Missed occurrences")
     http_method_names = ["get", "head", "options", "post"]
+    parts = ()
     asks = {"start": elsewhere, "end": elsewhere}
 
     def prepare(self, page_request: PageRequest) -> None:
