@@ -28,6 +28,11 @@ SELECT EXISTS(SELECT 1 FROM sisy_task WHERE state = 'active' AND next_run IS NUL
        EXISTS(
            SELECT 1 FROM sisy_running_run entry JOIN sisy_run ON sisy_run.id = entry.run_id
            WHERE sisy_run.cancel_requested_at IS NOT NULL
+       ),
+       EXISTS(
+           SELECT 1 FROM sisy_running_run entry
+           JOIN sisy_process ON sisy_process.id = entry.process_id
+           WHERE sisy_process.ended_at IS NOT NULL
        )
 """
 
@@ -133,7 +138,8 @@ class Site:
         at = connection.ops.adapt_datetimefield_value(now)
         with connection.cursor() as cursor:
             cursor.execute(AGENDA.format(alive=",".join(map(str, [0, *alive]))), [at, at])
-            unplanned, *moments, is_ready, next_ready, is_asked = cursor.fetchone()
+            row = cursor.fetchone()
+        unplanned, *moments, is_ready, next_ready, is_asked, has_orphan = row
         next_run, next_expiry, next_ready = map(_moment, (*moments, next_ready))
         soon = now + timedelta(seconds=self._look_again)
         is_watching = next_expiry is not None and next_expiry <= now
@@ -142,6 +148,8 @@ class Site:
             self._when_to_plan(next_run, now),
             now if unplanned else None,
             watch if is_watching else next_expiry,
+            # A worker that stops leaves what it was asked to end. Only a beat finds that.
+            now if has_orphan else None,
         ]
         working = [self._when_to_start(next_ready, now), now if is_ready else None]
         can_plan = any(heartbeat.is_able for heartbeat in self.heartbeats)
