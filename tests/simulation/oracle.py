@@ -121,7 +121,7 @@ class Oracle:
             elif count > 1:
                 self._wrong(f"{story.label} has {count} rows for {due}")
         absent = sorted(required - found.keys())
-        for due in (one for one in absent if not _is_before_a_recount(story, one, rows)):
+        for due in (one for one in absent if not _was_used_up(story, one, rows)):
             self._wrong(f"{story.label} has nothing in the ledger for {due}")
 
     def _moments_of(
@@ -378,6 +378,11 @@ def _fired_at_once(story: Story, rows: list[dict]) -> datetime | None:
     return min(filter(can_be, (row["due_at"] for row in rows)), default=None)
 
 
+def _was_used_up(story: Story, due: datetime, rows: list[dict]) -> bool:
+    """Return whether a task may have had all its iterations, if only for a while."""
+    return _is_before_a_recount(story, due, rows) or _is_before_a_change(story, due, rows)
+
+
 def _is_before_a_recount(story: Story, due: datetime, rows: list[dict]) -> bool:
     """Return whether a task may have had all its iterations, until they were changed.
 
@@ -385,6 +390,25 @@ def _is_before_a_recount(story: Story, due: datetime, rows: list[dict]) -> bool:
     """
     planned = [row["planned_at"] for row in rows if row["due_at"] > due]
     return any(due <= moment < min(planned, default=moment + FUZZ) for moment in story.recounts)
+
+
+def _is_before_a_change(story: Story, due: datetime, rows: list[dict]) -> bool:
+    """Return whether a task had had all its iterations, until its times changed after ``due``.
+
+    If some of its runs were skipped only then, it has had fewer after all. But a pause or an edit
+    counts those that it finds queued, and nothing plans later what was due before it.
+    """
+    eras = _without_changes_of_other_things(story.eras)
+    change = next((era for era in eras if due < era.begun - FUZZ), None)
+    if story.iterations is None or change is None:
+        return False
+    counted = [
+        row["due_at"]
+        for row in rows
+        if row["state"] != RunState.MISSED and row["planned_at"] <= change.settled + FUZZ
+        if row["state"] != RunState.SKIPPED or row["finished_at"] > change.begun - FUZZ
+    ]
+    return len(counted) >= story.iterations and max(counted) < due
 
 
 def _used_up_at(story: Story, rows: list[dict]) -> datetime | None:
