@@ -375,7 +375,9 @@ def _fired_at_once(story: Story, rows: list[dict]) -> datetime | None:
         begins = any(era.begun - FUZZ <= due <= era.settled + FUZZ for era in story.eras)
         return begins or any(era.times and era.times.start == due for era in story.eras)
 
-    return min(filter(can_be, (row["due_at"] for row in rows)), default=None)
+    # A schedule names whole seconds. One of them may also lie within a reading of the change.
+    found = filter(can_be, (row["due_at"] for row in rows))
+    return min(found, key=lambda due: (not due.microsecond, due), default=None)
 
 
 def _was_used_up(story: Story, due: datetime, rows: list[dict]) -> bool:
