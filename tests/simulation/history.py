@@ -40,6 +40,7 @@ class Era:
     priority.
 
     The clock may have been further than it was in the end: up to ``seen``, before it was set.
+    ``timeline`` is how often it had been set back.
     """
 
     begun: datetime
@@ -47,6 +48,7 @@ class Era:
     times: Times | None
     priority: int = 0
     seen: datetime | None = None
+    timeline: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,6 +72,7 @@ class Story:
     is_over: bool = False
     at_once: datetime | None = None
     asked_for: int = 0
+    timeline: int = 0
     queued_cancelled: bool = False
     eras: list[Era] = field(default_factory=list)
     recounts: list[datetime] = field(default_factory=list)
@@ -77,8 +80,14 @@ class Story:
 
     def changes(self, begun: datetime, settled: datetime, times: Times | None) -> None:
         """Record that from now on it is due at other times, or never, or has another priority."""
-        priority = self.priority
-        self.eras.append(Era(begun=begun, settled=settled, times=times, priority=priority))
+        era = Era(
+            begun=begun,
+            settled=settled,
+            times=times,
+            priority=self.priority,
+            timeline=self.timeline,
+        )
+        self.eras.append(era)
 
     def clock_is_set(self, before: datetime) -> None:
         """Note what the clock showed before it was set."""
@@ -148,13 +157,24 @@ class History:
         last = Run.objects.order_by("-pk").values_list("pk", flat=True).first()
         self._last_before_steps.append(last or 0)
         self._live_at_steps.update(Run.objects.live().values_list("pk", flat=True))
+        for story in self.stories.values():
+            story.timeline = self.timeline
+
+    @property
+    def timeline(self) -> int:
+        """How often the clock was set back."""
+        return len(self._last_before_steps)
+
+    def planned_in(self, pk: int) -> int:
+        """Return how often the clock was set back before a run was planned."""
+        return bisect_left(self._last_before_steps, pk)
 
     def timeline_of(self, pk: int) -> int | None:
         """Return how often the clock was set back before a run; None if it was live meanwhile.
 
         Moments in the ledger tell an order only for runs of the same timeline.
         """
-        return None if pk in self._live_at_steps else bisect_left(self._last_before_steps, pk)
+        return None if pk in self._live_at_steps else self.planned_in(pk)
 
     def is_planned(self, run: Run) -> None:
         """Record that a run was planned, or submitted."""

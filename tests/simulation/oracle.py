@@ -164,10 +164,10 @@ class Oracle:
         for now, made in passes.items():
             first = min(row["due_at"] for row in made)
             last = max(row["due_until"] or row["due_at"] for row in made)
-            era = _era_at(story, first)
-            changes = [one for one in story.eras if first <= one.settled + FUZZ]
+            timeline = self.history.planned_in(made[0]["pk"])
+            era = _era_at(story, first, timeline)
             # What was planned ahead, and stayed, was not changed before it was due.
-            if era is None or any(one.begun - FUZZ <= max(now, last) for one in changes):
+            if era is None or _is_changed_within(story, first, max(now, last), timeline):
                 continue
             due = due_moments(era.times, first - FUZZ, last)
             if at_once is not None and first <= at_once <= last:
@@ -355,12 +355,18 @@ def _until(following: Era, era: Era) -> datetime:
     return max(following.settled, era.seen or following.settled) + STAYS
 
 
-def _era_at(story: Story, moment: datetime):
+def _era_at(story: Story, moment: datetime, timeline: int):
     current = None
     for era in story.eras:
-        if era.begun - FUZZ <= moment:
+        if (era.timeline, era.begun - FUZZ) <= (timeline, moment):
             current = era
     return None if current is None or current.times is None else current
+
+
+def _is_changed_within(story: Story, first: datetime, last: datetime, timeline: int) -> bool:
+    """Return whether a change may have happened from one moment to another of a timeline."""
+    eras = [era for era in story.eras if era.timeline == timeline]
+    return any(era.begun - FUZZ <= last and first <= era.settled + FUZZ for era in eras)
 
 
 def _fired_at_once(story: Story, rows: list[dict]) -> datetime | None:

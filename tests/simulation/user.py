@@ -54,7 +54,7 @@ class User:
 
     def makes(self, label: str, times: Times, *, wait_for_schedule: bool = True, **wants: Any):
         """Make a task, and note what it wants."""
-        story = Story(label=label, pk=0, times=times, **wants)
+        story = Story(label=label, pk=0, times=times, timeline=self._history.timeline, **wants)
 
         def make() -> Task:
             task = task_with_callable(
