@@ -134,6 +134,7 @@ class History:
         self.crashes = 0
         self.withdrawn: set[int] = set()
         self.planned_at: dict[int, datetime] = {}
+        self.recorded_at: dict[int, datetime] = {}
         self._last_before_steps: list[int] = []
         self._live_at_steps: set[int] = set()
         self.counts: dict[str, int] = {}
@@ -182,6 +183,10 @@ class History:
         self.planned_at[run.pk] = self._world.now
         if run.due_at is not None and run.planned_at < run.due_at:
             self.count("planned ahead")
+
+    def is_recorded(self, run: Run) -> None:
+        """Record that a worker has recorded how a run ended."""
+        self.recorded_at[run.pk] = self._world.now
 
     def is_withdrawn(self, run: Run) -> None:
         """Record that a run which was planned ahead is gone."""

@@ -315,9 +315,14 @@ class Oracle:
         elif (
             blocker["state"] in ENDED
             and blocker["finished_at"]
-            and blocker["finished_at"] + A_LOOK < row["finished_at"]
+            and self._was_known_to_have_ended(blocker) + A_LOOK < row["finished_at"]
         ):
             self._wrong(f"{_named(row)} was skipped when that had ended: {_named(blocker)}")
+
+    def _was_known_to_have_ended(self, row: dict) -> datetime:
+        """Return when the end of a run was in the ledger: its worker may have been frozen."""
+        finished = row["finished_at"]
+        return max(finished, self.history.recorded_at.get(row["pk"], finished))
 
     def _can_be_compared(self, row: dict, other: dict) -> bool:
         """Return whether moments tell which of two runs was first."""

@@ -225,6 +225,8 @@ class SimulatedWorker(Role):
         while self.ended:
             ended = list(self.ended)
             record("default", [(one.run, how) for one, how in ended], clock.now("default"))
+            for execution, _ in ended:
+                self.site.history.is_recorded(execution.run)
             del self.ended[: len(ended)]
             self.site.something_happened()
 
