@@ -7,6 +7,7 @@ from sisy.heartbeat.clock_rollback import MAX_SMALL_STEP, repair
 from sisy.heartbeat.plan_ahead import plan_ahead
 from sisy.models import Run
 from sisy.planning.timing import ON_TIME_TOLERANCE
+from tests.support.clocks import clock_at
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, stored
 
@@ -25,6 +26,7 @@ def test_fixed_times_wait_after_a_step_of_almost_three_hours():
     assert plan_ahead("default", PLANNED) == 2
     repair("default", PLANNED - MAX_SMALL_STEP + SECOND)
     assert dues(fixed) == [NOON + MINUTE]
+    assert Run.objects.get(task=fixed).ready_at == NOON + MINUTE
     assert dues(starred) == []
 
 
@@ -37,6 +39,24 @@ def test_a_step_within_the_tolerance_repeats_nothing():
     assert before[-1] == NOON + 5 * SECOND
     repair("default", NOON + 3.5 * SECOND - ON_TIME_TOLERANCE)
     assert dues(task) == before
+
+
+def test_what_was_planned_ahead_and_then_due_is_ready_now():
+    """A later edit must not take it for planned ahead: a paused task would lose it for good."""
+    task, other = scheduled("* * * * *"), scheduled("* * * * *")
+    assert plan_ahead("default", PLANNED) == 2
+    with clock_at(NOON + MINUTE + SECOND):
+        task.pause()
+    tick("default", NOON + 10 * MINUTE)
+    now = NOON - 2 * MAX_SMALL_STEP
+    repair("default", now)
+    [run] = Run.objects.filter(task=task)
+    assert (run.state, run.ready_at) == ("queued", now)
+    with clock_at(now + SECOND):
+        task.queue = "another"
+        task.save()
+    assert Run.objects.filter(pk=run.pk).exists()
+    assert stored(other).next_run == now + MINUTE
 
 
 def test_a_larger_step_withdraws_what_was_planned_ahead():

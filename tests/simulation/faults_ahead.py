@@ -139,7 +139,7 @@ def released_without_its_moment():
 
 
 def planned_ahead_made_ready_when_the_clock_is_set_back():
-    delayed = "filter(ready_at__gt=now, is_ahead=False)"
+    delayed = "filter(condition, ready_at__gt=now)"
     return altered(clock_rollback._not_ready, delayed, "filter(ready_at__gt=now)")
 
 

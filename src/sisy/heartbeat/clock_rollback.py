@@ -122,16 +122,18 @@ class Repair:
 
     def go_on(self, now: datetime, turn: Turn = ENDLESS) -> bool:
         """Repair at least one chunk, until the turn ends. Return whether nothing is left."""
+        # Before tasks are rescheduled, which withdraws what was planned ahead.
+        while (hastened := _make_ready_now(self._using, now, now + self._step)) == RUN_BATCH:
+            self._hastened += hastened
+            if turn.ends_here():
+                return False
+        self._hastened += hastened
         while self._left:
             chunk = [self._left.popleft() for _ in range(min(REPAIR_BATCH, len(self._left)))]
             self._restarted += self._restart(chunk, now)
             if self._left and turn.ends_here():
                 return False
-        while (hastened := _make_ready_now(self._using, now)) == RUN_BATCH:
-            self._hastened += hastened
-            if turn.ends_here():
-                return False
-        self._hastened += hastened + _shorten_retries(self._using, now)
+        self._hastened += _shorten_retries(self._using, now)
         if self._restarted or self._hastened:
             logger.warning(
                 "The clock was set back by at least %s; rescheduled %s, and made %s ready",
@@ -216,9 +218,13 @@ def _free_occurrences(using: str, tasks: Sequence[int], now: datetime) -> None:
             rows.filter(due_at__gt=now).update(reason=said, occurrence_at=F("due_at"), due_at=None)
 
 
-def _make_ready_now(using: str, now: datetime) -> int:
-    """Make a batch of runs ready now that were ready by the old time. Return how many."""
-    queued = _not_ready(using, now)
+def _make_ready_now(using: str, now: datetime, old_now: datetime) -> int:
+    """Make a batch of runs ready now that were ready by the old time. Return how many.
+
+    Args:
+        old_now: the old time, as far as it is known.
+    """
+    queued = _not_ready(using, now, Q(is_ahead=False) | Q(ready_at__lte=old_now))
     was_due = Q(due_at__isnull=False) | Q(occurrence_at__isnull=False)
     was_ready = Q(ready_at__lte=F("planned_at")) | was_due
     left = queued.filter(was_ready, planned_at__gt=now + ON_TIME_TOLERANCE)
@@ -230,7 +236,7 @@ def _shorten_retries(using: str, now: datetime) -> int:
     """Shorten the delay of retries to their task's maximum. Return how many were too long."""
     # A run that was lost between its start and its call keeps its moment.
     soon = now + ON_TIME_TOLERANCE
-    retries = _not_ready(using, now).filter(attempt__gt=0, ready_at__gt=soon)
+    retries = _not_ready(using, now, Q(is_ahead=False)).filter(attempt__gt=0, ready_at__gt=soon)
     latest: dict[int, datetime] = {}
     for run in retries.with_task().select_related("task")[:RUN_BATCH]:
         assert run.task is not None
@@ -239,9 +245,9 @@ def _shorten_retries(using: str, now: datetime) -> int:
     return _make_ready(using, retries, latest)
 
 
-def _not_ready(using: str, now: datetime) -> RunQuerySet:
-    # What was planned ahead waits for the clock to catch up.
-    delayed = QueuedRun.objects.filter(ready_at__gt=now, is_ahead=False)
+def _not_ready(using: str, now: datetime, condition: Q) -> RunQuerySet:
+    # What was planned ahead, and was not due yet, waits for the clock to catch up.
+    delayed = QueuedRun.objects.filter(condition, ready_at__gt=now)
     runs = Run.objects.using(using).listed(delayed)
     return runs.filter(state=RunState.QUEUED, ready_at__gt=now)
 
