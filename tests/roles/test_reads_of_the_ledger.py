@@ -69,7 +69,7 @@ def releasing_what_was_never_confirmed(task):
 
 
 def repairing_after_the_clock_was_set_back(task):
-    clock_rollback._make_ready_now("default", NOON - DAY)
+    clock_rollback._make_ready_now("default", NOON - DAY, NOON)
     clock_rollback._shorten_retries("default", NOON - DAY)
 
 
