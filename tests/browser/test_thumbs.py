@@ -148,7 +148,8 @@ def test_backfill_opens_the_tasks_that_missed_occurrences(phone, address, busy_o
     phone.locator(".sisy-alert", has_text="2 tasks").locator(".sisy-actions").get_by_text(
         "Backfill…"
     ).click()
-    expect(phone.locator(".sisy-affected[open] li").first).to_be_visible()
+    expect(phone).to_have_url(re.compile("/tasks/missed/"))
+    expect(phone.get_by_role("heading", name="Missed occurrences")).to_be_visible()
     for alert in alerts:
         alert.delete()
     other.delete()

@@ -6,7 +6,7 @@ from typing import Any
 
 from sisy.dashboard.actions.alerts import MUTE_HOURS
 from sisy.dashboard.page_request import PageRequest
-from sisy.dashboard.pages.missed import missed_address
+from sisy.dashboard.pages.missed import MissedPage, missed_address
 from sisy.reports.alerts import Severity
 from sisy.reports.alerts.alert import Kind
 from sisy.reports.alerts.facts import facts_beside
@@ -46,9 +46,10 @@ def rows_of(
 
 def _missed_address(page_request: PageRequest, group: AlertGroup) -> str:
     """Return the address of the page that backfills several tasks; empty for other groups."""
-    is_several = group.lead.kind == Kind.MISSED and len(group.alerts) > 1
-    if not is_several or not group.since or not group.until:
+    if group.lead.kind != Kind.MISSED or len(group.alerts) < 2:
         return ""
+    if not group.since or not group.until:
+        return page_request.address(MissedPage.name)
     return missed_address(page_request, group.since, group.until)
 
 
