@@ -56,6 +56,15 @@ def test_several_missed_tasks_have_one_button_that_leads_to_all_of_them(outage):
     assert "Backfill…" not in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
 
 
+def test_the_button_leads_to_the_same_range_in_whichever_zone_the_page_is(outage):
+    browser = browser_of("view_task", "backfill_task")
+    browser.cookies["sisy_zone"], browser.cookies["sisy_my_zone"] = "mine", "Asia/Tokyo"
+    html = browser.get("/sisy/?parts=alerts").content.decode()
+    address = html.partition(f'href="{PAGE}')[2].partition('"')[0].replace("&amp;", "&")
+    assert address == "?start=2026-05-05T09%3A00%3A00&end=2026-05-05T11%3A01%3A00"
+    assert len(rows_of(browser.get(PAGE + address))) == 3
+
+
 def test_each_task_says_how_many_occurrences_will_run_and_when_it_is_due_again(outage):
     backup, report_, mail = rows_of(browser_of_superuser().get(PAGE, OUTAGE))
     assert "backup 10:00:00 1 - 2026-05-06 12:00:00" in backup

@@ -126,7 +126,7 @@ def _waiting(
 ) -> tuple[dict[str, _Oldest], set[str]]:
     """Return the oldest run of each queue that is not paused, if it has waited for that long.
 
-    The second value are the paused queues; none if no run has waited for that long.
+    The second value is the set of paused queues. It is empty if no run has waited for that long.
     """
     levels = [
         level

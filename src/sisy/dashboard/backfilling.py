@@ -1,7 +1,7 @@
 """The backfill page's form, its preview, and the backfill itself."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -110,9 +110,13 @@ def likely_range(task: Task) -> tuple[datetime, datetime]:
     return today - timedelta(days=1), today
 
 
-def as_typed(moment: datetime) -> datetime:
-    """Return a moment as the browser's field wants it: naive, in the current time zone."""
-    return timezone.localtime(moment).replace(tzinfo=None)
+def as_typed(moment: datetime, zone: tzinfo | None = None) -> datetime:
+    """Return a moment as the browser's field wants it: naive.
+
+    Args:
+        zone: the time zone; by default, the current one.
+    """
+    return timezone.localtime(moment, zone).replace(tzinfo=None)
 
 
 def minute_after(last: datetime) -> datetime:

@@ -69,7 +69,9 @@ class MissedPage(Page):
 
 def missed_address(page_request: PageRequest, since: datetime, until: datetime) -> str:
     """Return the address of the page about a range, with its last occurrence."""
-    typed = {"start": as_typed(since), "end": as_typed(minute_after(until))}
+    # The form is read in the zone of the site, whichever zone the page with the link is shown in.
+    site = timezone.get_default_timezone()
+    typed = {"start": as_typed(since, site), "end": as_typed(minute_after(until), site)}
     query = {name: moment.isoformat() for name, moment in typed.items()}
     return f"{page_request.address(MissedPage.name)}?{urlencode(query)}"
 
