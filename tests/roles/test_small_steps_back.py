@@ -5,7 +5,7 @@ import pytest
 from sisy.heartbeat import tick
 from sisy.heartbeat.clock_rollback import MAX_SMALL_STEP, repair
 from sisy.heartbeat.plan_ahead import plan_ahead
-from sisy.models import Run
+from sisy.models import Run, Task
 from sisy.planning.timing import ON_TIME_TOLERANCE
 from tests.support.clocks import clock_at
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
@@ -57,6 +57,40 @@ def test_what_was_planned_ahead_and_then_due_is_ready_now():
         task.save()
     assert Run.objects.filter(pk=run.pk).exists()
     assert stored(other).next_run == now + MINUTE
+
+
+EDITS = {
+    "save": lambda task: setattr(task, "schedule", "30 * * * *") or task.save(),
+    "save_of_its_queue": lambda task: setattr(task, "queue", "another") or task.save(),
+    "update": lambda task: Task.objects.filter(pk=task.pk).update(schedule="30 * * * *"),
+    "pause": lambda task: task.pause(),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("schedule", ["* * * * *", "0-59 0-23 * * *"])
+def test_an_edit_before_the_repair_keeps_what_was_due(schedule, edit):
+    """Heartbeats repair after some seconds, when all processes have read the new time."""
+    task = scheduled(schedule)
+    assert plan_ahead("default", PLANNED) == 1
+    tick("default", NOON + 10 * MINUTE)
+    now = NOON + 10 * MINUTE - HOUR
+    with clock_at(now):
+        EDITS[edit](stored(task))
+    repair("default", now + 10 * SECOND)
+    run = Run.objects.get(task=task, planned_at=PLANNED)
+    assert (run.state, run.ready_at) == ("queued", now + 10 * SECOND)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_before_the_repair_keeps_nothing_that_was_not_due(edit):
+    task = scheduled("* * * * *")
+    assert plan_ahead("default", PLANNED) == 1
+    now = PLANNED - HOUR
+    with clock_at(now):
+        EDITS[edit](stored(task))
+    repair("default", now + 10 * SECOND)
+    assert not Run.objects.filter(task=task).exists()
 
 
 def test_a_larger_step_withdraws_what_was_planned_ahead():

@@ -177,7 +177,7 @@ def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bo
     chosen = [task.pk for task in candidates if everything or _continues_by_new_time(task)]
     with transaction.atomic(using=using):
         stored = Task.objects.using(using)
-        withdraw(stored, locking.lock(stored.filter(pk__in=chosen)), now)
+        withdraw(stored, locking.lock(stored.filter(pk__in=chosen)), now, repairs=True)
     _free_occurrences(using, chosen, now)
     with transaction.atomic(using=using):
         # Filter again under the lock: another heartbeat may have repaired them already.

@@ -6,13 +6,13 @@ yet. What is still due by the changed task is planned again. A run that has star
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
-from sisy import signals
+from sisy import clock, signals
 from sisy.lifecycle.task_state import send_changed
 from sisy.lifecycle.transition import send
 from sisy.records.choices import Origin, RunState, TaskState
@@ -25,9 +25,13 @@ from sisy.store.due import outdated_tasks
 from sisy.store.run_queries import RunRows, rows_of
 
 BATCH = 500
+# What was planned longer than this after ``now`` was planned before the clock was set back.
+LATEST_READING = timedelta(seconds=clock.TRUSTED_FOR)
 
 
-def withdraw(tasks: QuerySet[TaskRecord], pks: Sequence[int], now: datetime) -> int:
+def withdraw(
+    tasks: QuerySet[TaskRecord], pks: Sequence[int], now: datetime, *, repairs: bool = False
+) -> int:
     """Withdraw what was planned ahead of some tasks. Return the number of runs.
 
     Call it in the transaction that changes the tasks, after it has locked or updated them. A task
@@ -36,9 +40,11 @@ def withdraw(tasks: QuerySet[TaskRecord], pks: Sequence[int], now: datetime) -> 
     Args:
         tasks: the query set of all tasks.
         pks: the keys of the tasks.
+        repairs: whether the caller repairs the tasks because the clock was set back. Others leave
+            what was planned before that, which may have been due: the repair follows in seconds.
     """
     return sum(
-        _withdraw_batch(tasks, pks[start : start + BATCH], now)
+        _withdraw_batch(tasks, pks[start : start + BATCH], now, repairs)
         for start in range(0, len(pks), BATCH)
     )
 
@@ -55,12 +61,16 @@ def withdraw_outdated(
     return withdraw(tasks, outdated_tasks(tasks.db, tasks.model, now, pks), now)
 
 
-def _withdraw_batch(tasks: QuerySet[TaskRecord], pks: Sequence[int], now: datetime) -> int:
+def _withdraw_batch(
+    tasks: QuerySet[TaskRecord], pks: Sequence[int], now: datetime, repairs: bool
+) -> int:
     using, runs = tasks.db, rows_of(tasks.model.run_model, tasks.db)
     entries = QueuedRun.objects.using(using).filter(planned_ahead(now), task_id__in=pks)
     ahead = runs.listed(entries).filter(
         state=RunState.QUEUED, origin=Origin.SCHEDULE, attempt=0, due_at__gt=now
     )
+    if not repairs:
+        ahead = ahead.filter(planned_at__lte=now + LATEST_READING)
     with transaction.atomic(using=using):
         # A worker may have started some of them before they were locked.
         locked = runs.filter(pk__in=ahead.lock(), state=RunState.QUEUED)
