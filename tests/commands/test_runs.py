@@ -7,7 +7,7 @@ from django.core.management import CommandError
 
 from sisy.lifecycle.release import release_running
 from sisy.management.commands import sisy_runs
-from sisy.models import RunState, Task
+from sisy.models import Run, RunState, Task
 from sisy.runtime.journal import Report
 from sisy.runtime.progress import Progress
 from sisy.store.run_output import write_while_running
@@ -48,6 +48,12 @@ def meanwhile(monkeypatch):
         monkeypatch.setattr(sisy_runs.threading, "Event", Pause)
 
     return happens
+
+
+def test_a_list_says_which_attempt_it_is_if_it_is_not_the_first(run):
+    assert "Attempt" not in said("sisy_runs list")
+    Run.objects.filter(pk=run.pk).update(attempt=2)
+    assert "Attempt 2." in said("sisy_runs list")
 
 
 def test_a_run_is_shown_with_its_output_and_progress(run):

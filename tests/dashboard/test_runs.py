@@ -51,6 +51,16 @@ def test_the_run_page_shows_who_requested_and_who_executed_it():
     assert "Attempt 1" in text
 
 
+def test_lists_say_which_attempt_it_is_if_it_is_not_the_first():
+    def listed():
+        return text_of(browser_of_superuser().get("/sisy/runs/?parts=list"))
+
+    run = failed()
+    assert "failed report" in listed()
+    Run.objects.filter(pk=run.pk).update(attempt=3)
+    assert "failed attempt 3 report" in listed()
+
+
 def test_data_and_errors_need_a_permission_and_secrets_are_masked():
     run = failed(result={"access_key": "s3cr3t", "rows": 7})
     Attempt.of(run, state=RunState.FAILED, error="an earlier one", finished_at=NOON).save()

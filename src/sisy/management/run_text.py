@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
-from django.utils.translation import ngettext
+from django.utils.translation import gettext, ngettext
 
 from sisy.alerting.advised_commands import backfill_command, cancel_command
 from sisy.alerting.capacity import Fleet
@@ -35,11 +35,14 @@ def line_of(run: Run, now: datetime, *, has_delay: bool = False) -> dict[str, An
 
 
 def _reason(run: Run) -> str:
-    """Return why a run ended, and how many occurrences the row represents if it is several."""
-    if run.count == 1:
+    """Return why a run ended, and how many occurrences or which attempt the row represents."""
+    if run.count > 1:
+        words = ngettext("%d occurrence.", "%d occurrences.", run.count) % run.count
+    elif run.attempt > 1:
+        words = gettext("Attempt %d.") % run.attempt
+    else:
         return run.reason
-    words = ngettext("%d occurrence.", "%d occurrences.", run.count) % run.count
-    return f"{words} {run.reason}"
+    return f"{words} {run.reason}".rstrip()
 
 
 def when(moment: datetime, now: datetime) -> str:
