@@ -50,6 +50,13 @@ def moment(context: Context, value: datetime | None) -> str:
     return _time(value, formatting.brief(value, _visit(context).now))
 
 
+@register.simple_tag(takes_context=True)
+def moment_alone(context: Context, value: datetime) -> str:
+    """Return a moment like `moment`, to which the page's script adds no distance from now."""
+    words = formatting.brief(value, _visit(context).now)
+    return format_html('<span title="{}">{}</span>', _in_utc(value), words)
+
+
 @register.simple_tag
 def distance(value: datetime) -> str:
     """Return a moment that the page's script shows as its distance from now."""
@@ -57,9 +64,12 @@ def distance(value: datetime) -> str:
 
 
 def _time(value: datetime, words: str) -> str:
-    utc = f"{value:%Y-%m-%d %H:%M:%S} UTC"
     markup = '<time datetime="{}" title="{}">{}</time>'
-    return format_html(markup, value.isoformat(), utc, words)
+    return format_html(markup, value.isoformat(), _in_utc(value), words)
+
+
+def _in_utc(value: datetime) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC"
 
 
 @register.simple_tag
