@@ -74,7 +74,7 @@ RETIRED = {
     r"Worry": "Alert",
     r"Wanted(Runs|Tasks)?": "Filter",
     r"Rehearsal": "Forecast",
-    r"Crowding": "OverlapForecast",
+    r"Crowding": "TaskForecast",
     r"CarryOut|carry_out_(inline|handed)": "Execute, execute_inline, execute_dispatched",
     r"leave_to_teller|Teller": "send_in_thread, SignalThread",
     # constants whose names say nothing of what they bound

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import repeat
-from operator import itemgetter
+from itertools import accumulate, repeat, takewhile
+from operator import attrgetter, itemgetter
 
 from sisy.exceptions import ScheduleError
 from sisy.models import Task, TaskState
@@ -28,12 +28,13 @@ Occurrence = tuple[datetime, Task]
 
 
 @dataclass(slots=True, kw_only=True)
-class OverlapForecast:
-    """The occurrences of a task that will probably be due while its previous run is running.
+class TaskForecast:
+    """The occurrences of a task, and which of them will probably overlap the previous run.
 
     Attributes:
         takes: how long its runs usually take; None if unknown.
-        count: how many occurrences overlap so far.
+        number: how many occurrences there are so far.
+        count: how many of them are due while the previous run is running.
         first: when the first of them is due.
         busy_until: when the previous run will probably have ended.
         may_overlap: whether the task's policy allows overlaps; if so, none are counted.
@@ -41,6 +42,7 @@ class OverlapForecast:
 
     task: Task
     takes: timedelta | None
+    number: int = 0
     count: int = 0
     first: datetime | None = None
     busy_until: datetime | None = None
@@ -54,6 +56,7 @@ class OverlapForecast:
 
         Returns False if the task's policy allows overlaps.
         """
+        self.number += 1
         if self.takes is None or self.may_overlap:
             return False
         if self.busy_until is not None and due < self.busy_until:
@@ -81,7 +84,7 @@ class Forecast:
     _second: datetime = LONG_AGO
     _work: dict[str, Work] = field(default_factory=dict)
     _waits: dict[datetime, timedelta] = field(default_factory=dict)
-    _overlaps: dict[int, OverlapForecast] = field(default_factory=dict)
+    _tasks: dict[int, TaskForecast] = field(default_factory=dict)
     _minutes: list[datetime] = field(default_factory=list)
     _runs: list[int] = field(default_factory=list)
     _minute_ends_at: datetime = LONG_AGO
@@ -101,15 +104,26 @@ class Forecast:
             self._minutes.append(minute)
             self._runs.append(0)
         self._runs[-1] += 1
-        if (overlap := self._overlaps.get(task.id)) is None:
-            overlap = OverlapForecast(task=task, takes=self.takes.get(task.id))
-            self._overlaps[task.id] = overlap
-        overlap.note(due)
+        if (of_task := self._tasks.get(task.id)) is None:
+            of_task = TaskForecast(task=task, takes=self.takes.get(task.id))
+            self._tasks[task.id] = of_task
+        of_task.note(due)
 
-    def overlaps(self) -> list[OverlapForecast]:
+    def overlaps(self) -> list[TaskForecast]:
         """Return the tasks whose runs will probably overlap although their policy forbids it."""
-        met = (one for one in self._overlaps.values() if one.first is not None)
+        met = (one for one in self._tasks.values() if one.first is not None)
         return sorted(met, key=lambda one: one.first or LONG_AGO)
+
+    def split(self, limit: int) -> tuple[list[Task], list[TaskForecast]]:
+        """Return the tasks that are seldom due, and the others, the most seldom due first.
+
+        Args:
+            limit: how many occurrences the first ones have in all, at most.
+        """
+        by_number = sorted(self._tasks.values(), key=attrgetter("number"))
+        total = accumulate(one.number for one in by_number)
+        seldom = sum(1 for _ in takewhile(lambda so_far: so_far <= limit, total))
+        return [one.task for one in by_number[:seldom]], by_number[seldom:]
 
     def by_minute(self) -> Iterable[tuple[datetime, int]]:
         """Return each minute with occurrences, in order, and their number."""

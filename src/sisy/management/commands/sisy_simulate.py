@@ -20,28 +20,39 @@ from sisy.management.output import AnsweringCommand
 from sisy.management.progress import Progress
 from sisy.models import Task, TaskState
 from sisy.reports.durations import usual_by_task
-from sisy.reports.forecast import Forecast, Occurrence, occurrences_of
+from sisy.reports.forecast import Forecast, Occurrence, TaskForecast, occurrences_of
 from sisy.reports.peaks import slots_by_queue
 from sisy.reports.spreadsheet import write_csv
 
 MAX_OCCURRENCES_SHOWN = 50
+MAX_FREQUENT_SHOWN = 20
+DAY = timedelta(days=1)
 STEP = 1_000  # occurrences between two updates of the progress
 
 
 class Command(AnsweringCommand):
     help = (
-        "Shows which runs are due in a time range: each occurrence, the busiest minutes with the "
-        "probable wait for a slot, and the tasks whose runs would probably overlap. Simulates "
-        "active tasks as they are now, and changes nothing. FROM and TO are in the project's time "
-        "zone, unless they include one."
+        "Shows which runs are due in a time range: each occurrence of tasks that are seldom due, "
+        "how often the others are due, the busiest minutes with the probable wait for a slot, and "
+        "the tasks whose runs would probably overlap. Simulates active tasks as they are now, and "
+        "changes nothing. FROM and TO are in the project's time zone, unless they include one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "start", metavar="FROM", help=f"the start of the range: now, {moments.FORMS}"
+            "start",
+            nargs="?",
+            default="now",
+            metavar="FROM",
+            help=f"the start of the range: now, {moments.FORMS} (default: %(default)s)",
         )
-        parser.add_argument("end", metavar="TO", help="the end of the range (exclusive)")
+        parser.add_argument(
+            "end",
+            nargs="?",
+            metavar="TO",
+            help="the end of the range (exclusive; default: 24 hours after FROM)",
+        )
         parser.add_argument(
             "--task", action="append", metavar="TASK", help="only this task (repeatable)"
         )
@@ -63,7 +74,8 @@ class Command(AnsweringCommand):
         using = router.db_for_write(Task)
         zone = timezone.get_default_timezone_name()
         now = clock.now(using)
-        start, end = (moments.future(options[name], zone, now) for name in ("start", "end"))
+        start = moments.future(options["start"], zone, now)
+        end = moments.future(options["end"], zone, now) if options["end"] else start + DAY
         if end <= start:
             raise invalid(f"TO must be after FROM, but {end} is not after {start}.")
         tasks = self._tasks(options["task"], using)
@@ -80,16 +92,13 @@ class Command(AnsweringCommand):
             if options["csv"] and not options["by_minute"]:
                 self._write_csv(found)
                 return
-            limit = None if self.as_json else options["show"]
-            shown = [_line(one) for one in islice(found, limit)]
-            for _ in found:  # count the occurrences that are not shown
-                pass
+            listed = [_line(one) for one in found if self.as_json]
         if options["by_minute"]:
             self._write_minutes(forecast, as_csv=options["csv"])
         elif self.as_json:
-            self.say_json({"occurrences": shown, **_summary(forecast)})
+            self.say_json({"occurrences": listed, **_summary(forecast)})
         else:
-            self._write_tables(shown, forecast)
+            self._write_tables(forecast, start, end, options["show"])
 
     def _tasks(self, named: list[str] | None, using: str) -> list[Task]:
         if named:
@@ -126,10 +135,20 @@ class Command(AnsweringCommand):
         names = ("due", "local", "timezone", "task", "label", "queue")
         write_csv(self.stdout, names, (_record(due, task) for due, task in found))
 
-    def _write_tables(self, shown: list[dict[str, Any]], forecast: Forecast) -> None:
-        self.answer(shown, otherwise="Nothing is due.")
-        if more := forecast.count - len(shown):
-            self.stdout.write(f"… and {more:,} more. Use --show or --csv to see them.")
+    def _write_tables(
+        self, forecast: Forecast, start: datetime, end: datetime, limit: int
+    ) -> None:
+        seldom, frequent = forecast.split(limit)
+        # If even one task has more occurrences than are shown, its first ones are.
+        listed = seldom or [one.task for one in frequent[:1]]
+        shown = list(map(_line, islice(occurrences_of(listed, start, end), limit)))
+        if len({task.timezone for task in listed} | {timezone.get_default_timezone_name()}) == 1:
+            for line in shown:
+                del line["local"]
+        if shown or not forecast.count:
+            self.answer(shown, otherwise="Nothing is due.")
+        if frequent:
+            self._write_frequent(frequent)
         summary = _summary(forecast)
         if summary["busiest"]:
             self.stdout.write("\nBusiest minutes:")
@@ -139,6 +158,19 @@ class Command(AnsweringCommand):
                 "\nOccurrences that will probably be due while the previous run is still running:"
             )
             self.answer(summary["overlaps"])
+
+    def _write_frequent(self, frequent: list[TaskForecast]) -> None:
+        self.stdout.write("\nDue more often:")
+        self.answer(
+            [
+                {"task": one.task.label, "schedule": one.task.schedule, "runs": one.number}
+                for one in frequent[:MAX_FREQUENT_SHOWN]
+            ]
+        )
+        if (more := len(frequent) - MAX_FREQUENT_SHOWN) > 0:
+            words = ngettext("… and %s more task.", "… and %s more tasks.", more)
+            self.stdout.write(words % f"{more:,}")
+        self.stdout.write("To list their occurrences, add --show N, --task or --csv.")
 
 
 def _record(due: datetime, task: Task) -> tuple[Any, ...]:

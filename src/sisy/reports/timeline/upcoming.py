@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sisy.models import Run, Task
 from sisy.planning.timing import occurrences
-from sisy.reports.forecast import OverlapForecast
+from sisy.reports.forecast import TaskForecast
 from sisy.reports.timeline.window import Window
 
 MAX_BARS_DRAWN = 100  # occurrences of a task that are drawn one by one
@@ -52,7 +52,7 @@ def upcoming(
     """
     takes = usual or timedelta(0)
     started = (run.started_at + takes for run in running if run.started_at)
-    overlap = OverlapForecast(task=task, takes=usual, busy_until=max(started, default=None))
+    overlap = TaskForecast(task=task, takes=usual, busy_until=max(started, default=None))
     bars: list[ForecastBar] = []
     for due in occurrences(task, max(now, window.start), window.end):
         if len(bars) == MAX_BARS_DRAWN:
