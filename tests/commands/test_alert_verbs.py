@@ -95,6 +95,26 @@ def test_closed_alerts_are_listed_on_request():
     assert (row["state"], row["close_reason"]) == ("closed", "Closed by ann.")
 
 
+def test_closed_alerts_of_one_problem_are_one_row_for_people():
+    late = {"kind": Kind.LATE, "cause": "all 4 worker slots are in use"}
+    missed = {"kind": Kind.MISSED, "cause": "No heartbeat was running at night"}
+    for number in range(1, 5):
+        opened(number, label=f"invoice {number}", why=f"Late by {number} min.", **late)
+    for number in range(5, 8):
+        since = NOON - number * HOUR
+        opened(number, label=f"backup {number}", why=f"{number} missed.", **missed)
+        Alert.objects.filter(label=f"backup {number}").update(since=since)
+    opened(8, label="invoice 0", **late)
+    Alert.objects.filter(label="invoice 0").update(since=NOON - HOUR)
+    Alert.objects.exclude(label="invoice 2").close("ann", NOON)
+    assert len(told("sisy_alerts list --all")) == 8
+    text = said("sisy_alerts list --all")
+    rows = [line.split("  ") for line in text.splitlines()[2:-1]]
+    what = [[cell.strip() for cell in row if cell][-4] for row in rows]
+    assert what == ["invoice 0", "backup 7 and 2 more", "invoice 4 and 2 more", "invoice 2"]
+    assert "2026-05-05 05:00:00 UTC  closed  No heartbeat was running at night." in text
+
+
 def test_an_alert_is_shown_with_what_to_do_next():
     alert = opened()
     shown = said(f"sisy_alerts show {alert.pk}")

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import ngettext
 
 from sisy.management import moments
-from sisy.management.alert_text import facts_of, line_of, next_steps, severity_now, unchanged
+from sisy.management.alert_text import facts_of, lines_of, next_steps, severity_now, unchanged
 from sisy.management.arguments import one_of, whole
 from sisy.management.looks import SEVERITIES
 from sisy.management.verbs import VerbCommand, add_by, add_number, who
@@ -114,7 +114,7 @@ class AlertVerbs(VerbCommand):
         if self.as_json:
             self.say_json([facts_of(alert, seen.get(alert.pk), self.now) for alert in found])
             return
-        rows = [line_of(alert, seen.get(alert.pk), self.now) for alert in found]
+        rows = lines_of(found, seen, self.now)
         nothing = "No alerts match." if severity or kind else "No alerts yet."
         self.answer(
             rows,
