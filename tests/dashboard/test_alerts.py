@@ -216,8 +216,12 @@ def test_single_occurrences_that_were_missed_one_by_one_are_backfilled(is_record
     assert not group.is_retryable
     page = browser_of("view_task", "backfill_task", "run_task").get("/sisy/?parts=alerts")
     assert f'href="/sisy/tasks/{task.pk}/backfill/"' in page.content.decode()
+    # Nobody needs the command beside a button that does the same.
+    assert "manage.py" not in text_of(page)
     if is_recorded:
         assert (group.since, group.until) == (moments[0], moments[-1])
+        other = browser_of("view_task").get("/sisy/?parts=alerts")
+        assert "manage.py sisy_tasks backfill" in text_of(other)
 
 
 def test_missed_occurrences_are_reported_from_the_first_to_the_last():

@@ -119,7 +119,18 @@ class AlertGroup:
             return str(TO_CANCEL)
         if self.is_flapping:
             return str(FOR_FLAPPING)
+        if self.is_one_occurrence:
+            return str(FOR_ONE_OCCURRENCE)
+        if self.is_backfillable:
+            return general_advice(Kind.MISSED)
         return general_advice(Kind.FAILING) if self.lead.kind in FAILURES else self.fix
+
+    @property
+    def is_backfillable(self) -> bool:
+        """Return whether it is about several occurrences that one task has missed."""
+        lead = self.lead
+        is_range = lead.until is not None and not self.is_one_occurrence
+        return len(self.alerts) == 1 and lead.task is not None and is_range
 
     @property
     def is_cancellable(self) -> bool:
