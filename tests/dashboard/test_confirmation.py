@@ -7,7 +7,7 @@ from tests.admin.pages import messages_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.dashboard.pressing import press, question_of
 from tests.roles.steps import LEASE
-from tests.support.moments import HOUR, NOON
+from tests.support.moments import HOUR, MINUTE, NOON
 from tests.support.records import scheduled
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -65,11 +65,13 @@ def test_an_action_that_changes_nothing_does_not_ask():
 
 def test_cancelling_a_run_asks_and_says_what_force_does():
     run = scheduled(label="sweep").new_run(now=NOON, due_at=NOON, state="running")
+    run.started_at = NOON - MINUTE
     run.save()
     text = text_of(asked("runs", "cancel", run))
-    assert "Cancel 1 run?" in text
-    assert "1 running" in text
-    assert "Runs in a process pool are killed" in text_of(asked("runs", "cancel_force", run))
+    assert f"Cancel 1 run? #{run.pk} sweep: running since" in text
+    forced = text_of(asked("runs", "cancel_force", run))
+    assert "Force cancel 1 run?" in forced
+    assert "Runs in a process pool are killed" in forced
     run.refresh_from_db()
     assert run.cancel_requested_at is None
 
@@ -98,7 +100,7 @@ def test_several_retries_ask_and_one_does_not():
     runs = list(Run.objects.order_by("pk"))
     text = text_of(asked("runs", "retry", *runs))
     assert "Retry 3 runs?" in text
-    assert "3 failed" in text
+    assert "3 failed labels: 3" in text
     assert task.runs.count() == 3
     assert asked("runs", "retry", runs[0]).status_code == 302
 

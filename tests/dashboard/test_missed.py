@@ -81,11 +81,20 @@ def test_what_is_due_again_soon_is_not_selected(outage):
     assert f'name="pk" value="{report_.pk}" checked aria-label' in html
 
 
+def test_the_button_asks_before_it_submits_anything(outage):
+    _, backup, report_ = outage
+    page = browser_of_superuser().post(PAGE, {"pk": [backup.pk, report_.pk]})
+    text = text_of(page)
+    assert "Submit 4 runs?" in text
+    assert "report: 3 backup: 1 They start as soon as slots are free" in text
+    assert not Run.objects.filter(origin="backfill").exists()
+
+
 def test_the_selected_tasks_run_what_they_missed_and_no_others(outage):
     _, backup, report_ = outage
     browser = browser_of("view_task", "backfill_task")
     address = f"{PAGE}?start={OUTAGE['start']}&end={OUTAGE['end']}"
-    page = browser.post(address, {"pk": [backup.pk, report_.pk]}, follow=True)
+    page = browser.post(address, {"pk": [backup.pk, report_.pk], "confirm": "yes"}, follow=True)
     assert page.redirect_chain == [(address, 302)]
     assert "Submitted 4 runs." in messages_of(page)
     runs = Run.objects.filter(origin="backfill")
@@ -102,7 +111,7 @@ def test_the_selected_tasks_run_what_they_missed_and_no_others(outage):
 def test_a_second_press_submits_nothing(outage):
     browser, (_, backup, _) = browser_of_superuser(), outage
     address = f"{PAGE}?start={OUTAGE['start']}&end={OUTAGE['end']}"
-    browser.post(address, {"pk": backup.pk})
+    browser.post(address, {"pk": backup.pk, "confirm": "yes"})
     page = browser.post(address, {"pk": backup.pk}, follow=True)
     assert "No runs were submitted." in messages_of(page)
     assert Run.objects.filter(origin="backfill").count() == 1
@@ -141,7 +150,7 @@ def test_a_task_that_cannot_be_backfilled_says_why_and_stops_no_other(outage):
     browser = browser_of_superuser()
     assert "Europe/Atlantis" in rows_of(browser.get(PAGE, OUTAGE))[2]
     address = f"{PAGE}?start={OUTAGE['start']}&end={OUTAGE['end']}"
-    page = browser.post(address, {"pk": [mail.pk, backup.pk]}, follow=True)
+    page = browser.post(address, {"pk": [mail.pk, backup.pk], "confirm": "yes"}, follow=True)
     assert "Submitted 1 run." in messages_of(page)
 
 

@@ -55,43 +55,68 @@ def cancel_runs_of(tasks: Iterable[Task]) -> Question | None:
 def cancel(runs: RunQuerySet) -> Question | None:
     """Ask before runs are cancelled; None if all have finished, or were asked to stop."""
     live = runs.using(router.db_for_write(Run)).filter(state__in=LIVE_STATES)
-    return _cancel(live.exclude(state=RunState.RUNNING, cancel_requested_at__isnull=False))
+    chosen = live.exclude(state=RunState.RUNNING, cancel_requested_at__isnull=False)
+    number = chosen.count()
+    return _of_live(
+        chosen,
+        words=ngettext("Cancel %d run?", "Cancel %d runs?", number) % number,
+        effect=str(CANCEL_EFFECT),
+        button=ngettext("Cancel %d run", "Cancel %d runs", number) % number,
+    )
 
 
 def cancel_force(runs: RunQuerySet) -> Question | None:
     """Ask before runs are cancelled by force; None if all have finished."""
     live = runs.using(router.db_for_write(Run)).filter(state__in=LIVE_STATES)
-    effect = gettext(
-        "Runs in a process pool are killed, and cannot clean up. Elsewhere, async functions are "
-        "cancelled, and plain functions stop at their next current_run().check()."
+    chosen = live.exclude(state=RunState.RUNNING, cancel_force=True)
+    number = chosen.count()
+    return _of_live(
+        chosen,
+        words=ngettext("Force cancel %d run?", "Force cancel %d runs?", number) % number,
+        effect=gettext(
+            "Runs in a process pool are killed, and cannot clean up. Elsewhere, async functions "
+            "are cancelled, and plain functions stop at their next current_run().check()."
+        ),
+        button=ngettext("Force cancel %d run", "Force cancel %d runs", number) % number,
     )
-    return _cancel(live.exclude(state=RunState.RUNNING, cancel_force=True), effect)
 
 
-def _cancel(runs: RunQuerySet, effect: str = "") -> Question | None:
+def _of_live(runs: RunQuerySet, words: str, effect: str, button: str) -> Question | None:
+    """Return a question about queued and running runs; None if there are none."""
+    found = list(runs.only("pk", "label", "state", "started_at", "due_at")[:2])
+    if not found:
+        return None
+    parts = [_run_in_words(found[0])] if len(found) == 1 else _summary(runs)
+    return Question(words=words, parts=parts, effect=effect, button=button, is_harmful=True)
+
+
+def _run_in_words(run: Run) -> str:
+    """Return which run it is, and since when it has been running."""
+    since = ""
+    if run.state == RunState.RUNNING and run.started_at is not None:
+        since = gettext(" since %s") % formatting.moment(run.started_at, formatting.now())
+    return f"#{run.pk} {run.label}: {formatting.name_of_state(run.state)}{since}"
+
+
+def _summary(runs: RunQuerySet) -> list[str]:
+    """Return how many runs are in each state and of each task, and when they are due."""
     states: Counter[str] = Counter()
     labels: Counter[str] = Counter()
     for state, label, count in runs.order_by().values_list("state", "label").annotate(Count("pk")):
         states[state] += count
         labels[label] += count
-    number = states.total()
-    if not number:
-        return None
-    words = ngettext("Cancel %d run?", "Cancel %d runs?", number) % number
     parts = [f"{n} {formatting.name_of_state(state)}" for state, n in sorted(states.items())]
     span = runs.aggregate(first=Min("due_at"), last=Max("due_at"))
     if span["first"] is not None:
         due = {name: formatting.short(moment) for name, moment in span.items()}
         one, many = gettext("due at %(first)s"), gettext("due from %(first)s to %(last)s")
         parts.append((one if span["first"] == span["last"] else many) % due)
-    parts += _named([f"{label}: {count}" for label, count in labels.most_common()])
-    return Question(
-        words=words,
-        parts=parts,
-        effect=effect or str(CANCEL_EFFECT),
-        button=ngettext("Cancel %d run", "Cancel %d runs", number) % number,
-        is_harmful=True,
-    )
+    return parts + by_label(labels)
+
+
+def by_label(labels: Counter[str]) -> list[str]:
+    """Return how many runs each task has, the most common first."""
+    return _named([f"{label}: {count}" for label, count in labels.most_common()])
 
 
 def retry(runs: RunQuerySet) -> Question | None:
@@ -99,10 +124,12 @@ def retry(runs: RunQuerySet) -> Question | None:
     number = runs.count()
     if number < 2:
         return None
-    states = Counter(runs.values_list("state", flat=True))
+    found = list(runs.values_list("state", "label"))
+    states = Counter(state for state, _ in found)
+    labels = Counter(label for _, label in found)
     return Question(
         words=ngettext("Retry %d run?", "Retry %d runs?", number) % number,
-        parts=formatting.counted_states(states),
+        parts=formatting.counted_states(states) + by_label(labels),
         effect=str(RETRY_EFFECT),
         button=ngettext("Retry %d run", "Retry %d runs", number) % number,
         is_harmful=True,
@@ -184,6 +211,27 @@ def drain(processes: "QuerySet[Process]") -> Question | None:
             number,
         ),
         button=ngettext("Drain %d worker", "Drain %d workers", number) % number,
+        is_harmful=True,
+    )
+
+
+def backfill(runs: Counter[str]) -> Question | None:
+    """Ask before tasks are backfilled; None if no run would be submitted.
+
+    Args:
+        runs: how many runs each task will have, by its label.
+    """
+    number = runs.total()
+    if not number:
+        return None
+    return Question(
+        words=ngettext("Submit %d run?", "Submit %d runs?", number) % number,
+        parts=by_label(+runs),
+        effect=gettext(
+            "They start as soon as slots are free, as if they were due now. Occurrences that have "
+            "run in the meantime are left out."
+        ),
+        button=ngettext("Submit %d run", "Submit %d runs", number) % number,
         is_harmful=True,
     )
 

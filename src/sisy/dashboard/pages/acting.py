@@ -140,7 +140,7 @@ class TaskActing(RowsActing):
 
 
 class RunActing(RowsActing):
-    back = "overview"
+    back = "runs"
     model = Run
     verbs = {
         "cancel": ("cancel_run", runs.cancel),

@@ -91,7 +91,10 @@ class MatchingPage(Page):
         number = len(found.runs)
         question = Question(
             words=gettext("Correct the filters.") if is_wrong else _question(verb, number),
-            parts=formatting.counted_states(Counter(run.state for run in found.runs)),
+            parts=[
+                *formatting.counted_states(Counter(run.state for run in found.runs)),
+                *confirming.by_label(Counter(run.label for run in found.runs)),
+            ],
             effect=str(EFFECTS[verb]) if number else "",
             button=_button(verb, number) if number else "",
             is_harmful=True,

@@ -1,5 +1,6 @@
 """The page that backfills what several tasks missed in a time range, such as an outage."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -12,9 +13,11 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from sisy.dashboard.actions import confirming
 from sisy.dashboard.actions.result import Result, done, submitted
 from sisy.dashboard.backfilling import RangeForm, as_typed, backfill, minute_after
 from sisy.dashboard.page_request import PageRequest
+from sisy.dashboard.pages.confirmation import ask, is_confirmed
 from sisy.dashboard.pages.page import Page
 from sisy.dashboard.parameters import elsewhere
 from sisy.reports.ledger import key_of
@@ -44,6 +47,12 @@ class MissedPage(Page):
             messages.error(request, gettext("Nothing is selected."), fail_silently=True)
         elif form.is_valid():
             chosen = [one for one in _found(page_request, form).tasks if one.task.pk in wanted]
+            runs: Counter[str] = Counter()
+            for one in chosen:
+                runs[one.task.label] += len(one.moments)
+            question = confirming.backfill(runs)
+            if question is not None and not is_confirmed(page_request):
+                return ask(page_request, question, request.get_full_path(), self.tab)
             page_request.show(backfill_each(request.user, chosen))
         return HttpResponseRedirect(request.get_full_path())
 
