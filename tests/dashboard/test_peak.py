@@ -123,6 +123,30 @@ def test_the_page_lists_tasks_by_name_and_shows_the_load_before_and_after(pile):
     assert "other" not in text
 
 
+def test_only_the_tasks_that_cause_the_peak_are_selected(pile):
+    scheduled("*/10 * * * *", label="prices")
+    scheduled("*/10 * * * *", label="stock")
+    scheduled("0 0 * * *", label="of another queue", queue="slow")
+    page = browser_of_superuser().get(AT)
+    html = page.content.decode()
+    assert html.count('name="pk"') == 33
+    for task in Task.objects.filter(next_run__lte=MIDNIGHT):
+        is_selected = f'value="{task.pk}" checked' in html
+        assert is_selected == task.label.startswith("invoice"), task.label
+    text = text_of(page)
+    assert "Tasks 33 tasks, 30 of them with the same schedule, UTC" in text
+    assert "Now at most 30 in 5 min" in text
+
+
+def test_if_no_tasks_share_a_schedule_none_is_selected_and_the_list_comes_first():
+    for minute in (0, 10):
+        scheduled(f"{minute} 0 * * *", label=f"at {minute}")
+    page = browser_of_superuser().get(f"{AT}&minutes=60")
+    assert "checked" not in page.content.decode()
+    text = text_of(page)
+    assert text.index("2 tasks, UTC") < text.index("Spread the tasks")
+
+
 def test_of_very_many_tasks_the_page_lists_some_and_says_so(pile, monkeypatch):
     assert "There may be more." not in text_of(browser_of_superuser().get(AT))
     for module in (spreading, peak):

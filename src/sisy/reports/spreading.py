@@ -1,7 +1,7 @@
 """Spread tasks that start at the same time: which they are, how, and what it does to the load."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -126,6 +126,20 @@ def due_tasks(
     return [replace(one, takes=takes.get(one.task.pk)) for one in shown]
 
 
+def pile_of(tasks: Iterable[DueTask]) -> list[DueTask]:
+    """Return the tasks that cause a peak: those with the most common of the schedules.
+
+    Tasks of different queues do not wait for each other, so they are counted apart. Tasks that
+    would not change are left out, and so is a task that shares its schedule with no other.
+    """
+    alike: dict[Hashable, list[DueTask]] = defaultdict(list)
+    for one in tasks:
+        if one.changed is not None:
+            alike[one.task.schedule, one.task.timezone, one.task.queue].append(one)
+    largest = max(alike.values(), key=len, default=[])
+    return largest if len(largest) > 1 else []
+
+
 def _schedules_of(
     groups: Sequence[DueGroup], start: datetime, end: datetime
 ) -> list[tuple[str, str]]:
@@ -141,13 +155,8 @@ def _schedules_of(
 
 
 def compare(tasks: Sequence[DueTask], start: datetime) -> Comparison:
-    """Return the starts of tasks in two hours from ``start`` on, before and after the change.
-
-    Tasks that do not change are left out: they would hide what changes. If none changes, all are
-    counted.
-    """
-    changing = [(one.task, one.changed) for one in tasks if one.changed is not None]
-    pairs = changing or [(one.task, one.task) for one in tasks]
+    """Return the starts of tasks in two hours from ``start`` on, before and after the change."""
+    pairs = [(one.task, one.changed or one.task) for one in tasks]
     rare = [pair for pair in pairs if not _is_frequent(pair[1], start)]
     return Comparison(
         before=_starts_of([task for task, _ in rare], start),

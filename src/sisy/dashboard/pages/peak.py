@@ -30,6 +30,7 @@ from sisy.reports.spreading import (
     DueTask,
     compare,
     due_tasks,
+    pile_of,
 )
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
@@ -120,12 +121,13 @@ def tasks_of(page_request: PageRequest) -> list[DueTask]:
 def build_tasks(page_request: PageRequest) -> dict[str, Any]:
     start, _ = span_of(page_request)
     found = tasks_of(page_request)
-    changed = [one for one in found if one.changed is not None]
+    changed, pile = [one for one in found if one.changed is not None], pile_of(found)
     begin = start.replace(minute=0, second=0, microsecond=0)
-    load = compare(found, begin)
+    # The other tasks would hide what changes.
+    load = compare(pile or found, begin)
     most = max(cell.starts for cell in load.before)
     charts = [(gettext("now"), squares(load.before, 0, most), most)]
-    if changed:
+    if pile:
         after = gettext("after the change")
         highest = max(cell.starts for cell in load.after)
         charts.append((after, squares(load.after, 0, most), highest))
@@ -133,6 +135,7 @@ def build_tasks(page_request: PageRequest) -> dict[str, Any]:
         "tasks": found,
         "is_full": len(found) == MAX_TASKS_LISTED,
         "changed": len(changed),
+        "pile": {one.task.pk for one in pile},
         "has_declared": any(one.task.is_declared for one in changed),
         "way": way_of(page_request),
         "ways": [(_address(page_request, way), WAYS_IN_WORDS[way], way) for way in WAYS],
