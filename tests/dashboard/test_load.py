@@ -161,13 +161,21 @@ class TestPage:
         assert "2026-05-06 00:00:00 7 invoices 0 and 5 more , sweep Spread…" in text
         assert "▲ marks times when the average number of concurrent runs" in text
 
+    def test_busy_times_with_the_same_tasks_are_one_row(self):
+        for n in range(2):
+            scheduled("0 */5 * * *", label=f"sweep {n}")
+        text = text_of(browser_of("view_task").get("/sisy/load/"))
+        times = text[text.index("Busiest times") :]
+        assert "15:00:00 also at 20:00:00 , 2026-05-06 00:00:00" in times
+        assert times.count("Spread…") == 1
+
     def test_a_constant_load_is_the_base_of_the_bars(self):
         for n in range(3):
             scheduled("* * * * *", label=f"poll {n}")
         scheduled("0 0 * * *", label="nightly")
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert (
-            "At least 45 runs start in every 15 minutes. The bars show how many more start: "
+            "45 runs start in every quarter of an hour. The bars show how many more start: "
             "at most 1. Click a bar to see its tasks." in text
         )
         assert "00:00:00: +1, in all 46 starting" in text
@@ -176,7 +184,10 @@ class TestPage:
     def test_without_a_constant_load_the_bars_show_all_runs(self):
         scheduled("0 0 * * *", label="nightly")
         text = text_of(browser_of("view_task").get("/sisy/load/"))
-        assert "Runs that start per 15 minutes: at most 1. Click a bar to see its tasks." in text
+        assert (
+            "Runs that start in a quarter of an hour: at most 1. Click a bar to see its tasks."
+            in text
+        )
 
     def test_the_first_bar_is_the_current_quarter_of_an_hour(self, at_time):
         at_time(NOON + 51 * MINUTE)

@@ -1,10 +1,11 @@
 """The busiest moments ahead: which tasks are due together, and how long the last run waits."""
 
 import heapq
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from math import ceil
 
 from django.utils.translation import ngettext
@@ -76,17 +77,20 @@ class Moment:
     Attributes:
         tasks: the labels of tasks, each with the number of further tasks with its schedule.
         work: the runs by their queue.
+        again: other seconds in which the same tasks start, in their order.
     """
 
     due: datetime
     number: float
     tasks: Sequence[tuple[str, int]]
     work: Mapping[str, Work]
+    again: Sequence[datetime] = ()
 
 
 def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[Moment]:
     """Return the seconds in which most runs start, if two or more do, the busiest first.
 
+    Of several seconds in which the same tasks start, it returns the first one, with the others.
     Tasks with a spread are left out: their runs do not start in the same second.
     """
     often: list[tuple[int, Schedule]] = []
@@ -109,6 +113,10 @@ def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[
             first, last = groups[place].within(start, end)
             if first <= due < last and schedule.next_after(just_before(due)) == due:
                 _add(due_at, by, due, place, groups[place].number)
+    alike: dict[Hashable, list[datetime]] = defaultdict(list)
+    for due in heapq.nlargest(2 * CANDIDATES, due_at, key=due_at.__getitem__):
+        if due_at[due] > 1:
+            alike[frozenset(by[due].items())].append(due)
     return [
         Moment(
             due=due,
@@ -118,9 +126,9 @@ def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[
                 for place, number in by[due].most_common(MAX_TASKS_NAMED)
             ],
             work=_work((groups[place], number) for place, number in by[due].items()),
+            again=again,
         )
-        for due in heapq.nlargest(MAX_MOMENTS_NAMED, due_at, key=due_at.__getitem__)
-        if due_at[due] > 1
+        for due, *again in islice(map(sorted, alike.values()), MAX_MOMENTS_NAMED)
     ]
 
 
