@@ -5,7 +5,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sisy.models import Run, RunState, Task, TaskState
+from sisy.alerting.problem import of_queue
+from sisy.models import Alert, Queue, Run, RunState, Task, TaskState
 from sisy.records.problems import Kind
 from sisy.reports import tasks as tasks_report
 from tests.admin.pages import text_of
@@ -36,6 +37,22 @@ def test_tasks_are_listed_by_when_they_run_next():
     scheduled("0 13 * * *", label="soon")
     scheduled("0 14 * * *", label="never").pause()
     assert listed(sort="next_run") == ["soon", "later", "never"]
+
+
+def test_a_task_has_the_problems_of_its_queue():
+    task, other = scheduled(label="labels", queue="labels"), scheduled(label="mail")
+    words = {"kind": Kind.NO_WORKER, "queue": "labels", "why": "No worker serves the queue."}
+    about = {"subject": of_queue("labels"), "open_key": "no_worker:queue:labels"}
+    Alert.objects.create(since=NOON, opened_at=NOON, **words, **about)
+    Queue.objects.pause("default")
+    text = text_of(browser_of("view_task").get(PAGE))
+    assert text.count("no worker") == 1
+    assert "default ‖ paused" in text
+    alerts = [
+        text_of(browser_of("view_task").get(f"{PAGE}{one.pk}/?parts=alerts"))
+        for one in (task, other)
+    ]
+    assert ["No worker serves the queue." in shown for shown in alerts] == [True, False]
 
 
 def test_a_task_is_shown_with_its_schedule_in_words_and_both_zones():
@@ -184,5 +201,5 @@ def test_the_lists_queries_do_not_grow_with_the_tasks(django_assert_max_num_quer
         ended(scheduled(label=f"task {n}"))
     client = browser_of("view_task")
     client.get(PAGE)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         client.get(PAGE)

@@ -113,10 +113,19 @@ def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[
             first, last = groups[place].within(start, end)
             if first <= due < last and schedule.next_after(just_before(due)) == due:
                 _add(due_at, by, due, place, groups[place].number)
+    found = heapq.nlargest(2 * CANDIDATES, due_at, key=due_at.__getitem__)
+    return _moments(groups, {due: by[due] for due in found if due_at[due] > 1}, due_at)
+
+
+def _moments(
+    groups: Sequence[DueGroup],
+    by: "Mapping[datetime, Counter[int]]",
+    due_at: Mapping[datetime, float],
+) -> list[Moment]:
+    """Return seconds in the order in which they are given, those with the same tasks as one."""
     alike: dict[Hashable, list[datetime]] = defaultdict(list)
-    for due in heapq.nlargest(2 * CANDIDATES, due_at, key=due_at.__getitem__):
-        if due_at[due] > 1:
-            alike[frozenset(by[due].items())].append(due)
+    for due, places in by.items():
+        alike[frozenset(places.items())].append(due)
     return [
         Moment(
             due=due,

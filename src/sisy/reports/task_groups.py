@@ -13,6 +13,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Left, Replace, StrIndex, Trim
 from django.db.models.lookups import GreaterThan
 
+from sisy.alerting.problem import of_queue
 from sisy.models import Alert, Task, TaskState
 
 SEPARATORS = (":", "/", ".", "-")
@@ -28,13 +29,18 @@ def in_trouble(using: str) -> Q:
     return Q(state=TaskState.BROKEN) | ~Q(target_error="") | Q(pk__in=alerts.values("task_id"))
 
 
-def open_alerts(using: str, tasks: Sequence[int]) -> dict[int, list[Alert]]:
-    """Return the open alerts of tasks, one of each kind, by the keys of the tasks."""
-    found: dict[int, dict[str, Alert]] = defaultdict(dict)
-    for alert in Alert.objects.using(using).open().filter(task_id__in=tasks).order_by("pk"):
-        if alert.task_id is not None:
-            found[alert.task_id].setdefault(alert.kind, alert)
-    return {task: list(alerts.values()) for task, alerts in found.items()}
+def open_alerts(using: str, tasks: Sequence[Task]) -> dict[int, list[Alert]]:
+    """Return the open alerts of tasks and of their queues, one of each kind, by the tasks' keys."""
+    by_task: dict[int, dict[str, Alert]] = defaultdict(dict)
+    by_queue: dict[str, dict[str, Alert]] = defaultdict(dict)
+    queues = {of_queue(task.queue) for task in tasks}
+    about = Q(task_id__in=[task.pk for task in tasks]) | Q(subject__in=queues)
+    for alert in Alert.objects.using(using).open().filter(about).order_by("pk"):
+        if alert.is_about_queue:
+            by_queue[alert.queue].setdefault(alert.kind, alert)
+        elif alert.task_id is not None:
+            by_task[alert.task_id].setdefault(alert.kind, alert)
+    return {task.pk: list({**by_queue[task.queue], **by_task[task.pk]}.values()) for task in tasks}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from sisy.planning.catch_up import is_caught_up
 from sisy.records.choices import LIVE_STATES
 from sisy.reports.alerts import open_alerts
 from sisy.reports.alerts.grouping import grouped
+from sisy.reports.alerts.recorded import about_run
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import blocker_of, has_returned, related
 from sisy.reports.output import outputs_of
@@ -128,7 +129,7 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     """Return the alerts that were opened because of this run."""
     run = run_of(page_request)
     using, now, in_full = page_request.using, page_request.now, page_request.sees_details
-    groups = grouped(open_alerts(using, now, in_full=in_full, run_id=run.pk))
+    groups = grouped(open_alerts(using, now, about_run(run), in_full=in_full))
     return rows_of(page_request, groups)
 
 

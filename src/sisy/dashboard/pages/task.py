@@ -22,6 +22,7 @@ from sisy.records.small_tables import QueuedRun, planned_ahead
 from sisy.records.task_change import MAX_KEPT
 from sisy.reports.alerts import open_alerts
 from sisy.reports.alerts.grouping import grouped
+from sisy.reports.alerts.recorded import about_task
 from sisy.reports.daily import days_of
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import by_occurrence, key_of, page_of
@@ -201,7 +202,7 @@ def build_ledger(page_request: PageRequest) -> dict[str, Any]:
 def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     task = task_of(page_request)
     using, now, in_full = page_request.using, page_request.now, page_request.sees_details
-    groups = grouped(open_alerts(using, now, in_full=in_full, task_id=task.pk))
+    groups = grouped(open_alerts(using, now, about_task(task), in_full=in_full))
     return rows_of(page_request, groups, shows_notes=False)
 
 

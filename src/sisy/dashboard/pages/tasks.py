@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import Page, Part
 from sisy.dashboard.parameters import of_filter
-from sisy.models import Alert, Task, TaskState
+from sisy.models import Alert, Queue, Task, TaskState
 from sisy.reports.alerts.streaks import flapping
 from sisy.reports.queue_names import queues_of
 from sisy.reports.squares import LatestRuns, latest_runs
@@ -105,7 +105,7 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
     using, now, in_full = page_request.using, page_request.now, page_request.sees_details
     found = find(using, filters, after, now=now)
     latest = latest_runs(using, found.rows, now, in_full=in_full)
-    tasks = [row.task.pk for row in found.rows if row.task]
+    tasks = [row.task for row in found.rows if row.task]
     alerts = open_alerts(using, tasks)
     flap = flapping(using, chain.from_iterable(alerts.values()), now)
     rows = {row.key: _drawn(row, latest[row.key], alerts, flap) for row in found.rows}
@@ -126,6 +126,7 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
         "all_groups": f"?{filters.query(only='')}" if filters.only else "",
         "drawn": latest.values(),
         "filters": filters,
+        "paused_queues": set(Queue.objects.using(using).paused().values_list("name", flat=True)),
         "default_zone": timezone.get_default_timezone_name(),
         "first": f"?{filters.query()}" if after else "",
         "next": f"?{filters.query(after=found.next)}" if found.next else "",

@@ -13,6 +13,8 @@ most `MAX_GROUPS_SHOWN` alerts of a kind are listed; a last row says how many mo
 from collections.abc import Iterable
 from datetime import datetime
 
+from django.db.models import Q
+
 from sisy.alerting.capacity import Fleet
 from sisy.models import Alert as AlertRecord
 from sisy.reports.alerts.alert import DEFAULT, Alert, Kind, Severity, Thresholds
@@ -44,14 +46,14 @@ __all__ = [
 ]
 
 
-def open_alerts(using: str, now: datetime, *, in_full: bool, **about: int) -> list[Alert]:
+def open_alerts(using: str, now: datetime, about: Q, *, in_full: bool) -> list[Alert]:
     """Return the open alerts about a task or a run, the newest first.
 
     Args:
+        about: see `recorded_alerts`.
         in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
-        about: the ``task_id`` or the ``run_id``.
     """
-    recorded = recorded_alerts(using, **about)
+    recorded = recorded_alerts(using, about)
     return with_gaps(using, with_latest_runs(using, recorded, now, in_full=in_full), now)
 
 

@@ -5,16 +5,20 @@ from datetime import datetime
 from operator import attrgetter
 from typing import cast
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import ngettext
 
+from sisy.alerting.problem import of_queue
 from sisy.models import Alert as AlertRecord
+from sisy.models import Run, Task
 from sisy.records.problems import Kind, Severity
 from sisy.reports.alerts.alert import Alert
 from sisy.reports.errors import MAX_GROUPS_SHOWN
 
 MAX_LATE_SHOWN = 100  # late tasks: many have one cause, and are shown as one problem
 
+ANYTHING = Q()
+"""The condition for all alerts."""
 SAME = {
     Kind.FAILED: (Kind.FAILING, Kind.LOST, Kind.BROKEN),
     Kind.MISSED: (Kind.MISSED,),
@@ -25,13 +29,13 @@ SAME = {
 """By the kind of a problem that reports find: the kinds of alerts about the same problem."""
 
 
-def recorded_alerts(using: str, **about: int) -> Iterator[Alert]:
+def recorded_alerts(using: str, about: Q = ANYTHING) -> Iterator[Alert]:
     """Yield the open alerts, the newest first.
 
     Args:
-        about: the ``task_id`` or the ``run_id``; by default, alerts about anything.
+        about: a condition; see `about_task` and `about_run`.
     """
-    found = AlertRecord.objects.using(using).open().filter(**about)
+    found = AlertRecord.objects.using(using).open().filter(about)
     late, more_late = _newest(found.filter(kind=Kind.LATE), MAX_LATE_SHOWN)
     others, more = _newest(found.exclude(kind=Kind.LATE), MAX_GROUPS_SHOWN)
     for record in sorted([*late, *others], key=attrgetter("pk"), reverse=True):
@@ -43,6 +47,16 @@ def recorded_alerts(using: str, **about: int) -> Iterator[Alert]:
     if more:
         words = ngettext("And %d more open alert.", "And %d more open alerts.", more) % more
         yield Alert(kind=Kind.FAILING, severity=Severity.ERROR, why=words, number=more)
+
+
+def about_task(task: Task) -> Q:
+    """Return the condition for alerts about a task, or about its queue."""
+    return Q(task_id=task.pk) | Q(subject=of_queue(task.queue))
+
+
+def about_run(run: Run) -> Q:
+    """Return the condition for alerts that were opened because of a run."""
+    return Q(run_id=run.pk)
 
 
 def _newest(found: QuerySet[AlertRecord], most: int) -> tuple[list[AlertRecord], int]:
