@@ -15,7 +15,9 @@ from tests.support.records import open_alert, scheduled
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-DEPLOYED = "New since a deploy changed the settings on 2026-05-05 09:00:00 (queue, retry delay)"
+DEPLOYED = (
+    "New since a deploy on 2026-05-05 09:00:00, which also changed settings (queue, retry delay)"
+)
 
 
 def ended(task, state, ago):

@@ -182,8 +182,9 @@ def test_the_command_for_one_task_is_not_advice_for_several():
 
 def test_people_acknowledge_mute_and_close_alerts():
     alert = opened()
-    assert do("acknowledge", alert) == ["Acknowledged: failing: import."]
-    assert do("mute", alert, hours="8") == ["Muted 1 alert for 8 h."]
+    link = f'<a href="/sisy/#record-{alert.pk}">Show</a>'
+    assert do("acknowledge", alert) == [f"Acknowledged: failing: import. {link}"]
+    assert do("mute", alert, hours="8") == [f"Muted 1 alert for 8 h. {link}"]
     alert.refresh_from_db()
     assert (alert.acknowledged_by, alert.muted_until, alert.muted_by) == (
         "Sam",
@@ -202,6 +203,8 @@ def test_people_acknowledge_mute_and_close_alerts():
 def test_acknowledging_can_be_undone():
     alert = opened()
     do("acknowledge", alert)
+    page = browser_of_superuser().get("/sisy/?parts=alerts").content.decode()
+    assert f'id="record-{alert.pk}"' in page  # to which the message leads
     assert do("unacknowledge", alert) == ["1 alert is no longer acknowledged."]
     alert.refresh_from_db()
     assert (alert.acknowledged_at, alert.acknowledged_by) == (None, "")
@@ -267,7 +270,8 @@ def test_a_handled_alert_follows_those_that_are_left(verb):
     after = rows_in(page)
     assert [key for key, _ in after] == [key for key, _ in [*before[1:], before[0]]]
     assert [looks for _, looks in after] == ["bad", "bad", "bad handled"]
-    assert page.index(after[1][0]) < page.index("Acknowledged or muted") < page.index(after[2][0])
+    assert page.index(f'"{after[1][0]}"') < page.index("Acknowledged or muted")
+    assert page.index("Acknowledged or muted") < page.index(f'"{after[2][0]}"')
     # Undoing it moves the row to the top, and the page follows.
     assert f'name="next" value="/sisy/#{before[0][0]}"' in page
 

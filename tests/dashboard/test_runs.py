@@ -15,7 +15,7 @@ from tests.admin.people import browser_of, browser_of_superuser
 from tests.app import jobs
 from tests.dashboard.pressing import press
 from tests.roles.steps import finish
-from tests.support.moments import MINUTE, NOON, SECOND
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, worker
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -59,6 +59,31 @@ def test_lists_say_which_attempt_it_is_if_it_is_not_the_first():
     assert "failed report" in listed()
     Run.objects.filter(pk=run.pk).update(attempt=3)
     assert "failed attempt 3 report" in listed()
+
+
+def test_lists_say_since_when_a_run_is_running():
+    scheduled(label="report").run_now()
+    assert claim(worker(), ["default"], 1, NOON + SECOND)
+    text = text_of(browser_of_superuser().get("/sisy/runs/?state=running&parts=list"))
+    assert "since 12:00:01" in text
+
+
+def test_a_list_of_runs_begins_and_ends_at_a_moment():
+    for hour in (5, 2):
+        due = NOON - hour * HOUR
+        times = {"due_at": due, "started_at": due, "finished_at": due}
+        task = scheduled(label=f"at {hour}")
+        task.new_run(now=due, state=RunState.SUCCEEDED, **times).save()
+    browser = browser_of_superuser()
+    asked = {"start": "2026-05-05T09:00:00", "until": "2026-05-05T11:00:00"}
+    text = text_of(browser.get("/sisy/runs/", asked))
+    assert "at 2" in text
+    assert "at 5" not in text
+    # A link may name a moment as `since`: the form has it as its beginning.
+    html = browser.get("/sisy/runs/", {"since": "2026-05-05T06:00"}).content.decode()
+    assert 'name="start" step="1" value="2026-05-05T06:00:00"' in html
+    both = {"since": "1h", "start": "2026-05-05T06:00:00"}
+    assert "No matching runs." in text_of(browser.get("/sisy/runs/", both))
 
 
 def test_data_and_errors_need_a_permission_and_secrets_are_masked():

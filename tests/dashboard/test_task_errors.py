@@ -99,7 +99,8 @@ def test_a_deploy_that_changed_the_declaration_is_named(task):
     failed(task, 9 * HOUR, "KeyError: 'anvil'", function="<genexpr>")
     [group] = groups(task)
     assert (
-        group.new_since == "New since a deploy changed the settings on 2026-05-05 02:00:00 (queue)"
+        group.new_since
+        == "New since a deploy on 2026-05-05 02:00:00, which also changed settings (queue)"
     )
     assert group.function == "run"
 
@@ -112,7 +113,8 @@ def test_an_edit_by_a_person_does_not_hide_the_deploy_before_an_error(task):
     changed(task, 2 * HOUR)
     [group] = groups(task)
     assert (
-        group.new_since == "New since a deploy changed the settings on 2026-05-05 02:00:00 (queue)"
+        group.new_since
+        == "New since a deploy on 2026-05-05 02:00:00, which also changed settings (queue)"
     )
     failed(task, HOUR, "OSError: full")
     since = {group.words: group.new_since for group in groups(task)}

@@ -22,7 +22,12 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter(Filter):
-    """The filters of a list of runs, and its order."""
+    """The filters of a list of runs, and its order.
+
+    Attributes:
+        since: how long ago the range begins.
+        start: the moment at which it begins; the later of the two counts.
+    """
 
     choices = {
         "state": [*RunState.values, UNSUCCESSFUL],
@@ -32,6 +37,7 @@ class RunFilter(Filter):
 
     state: str = ""
     since: str = ""
+    start: str = ""
     until: str = ""
     search: str = ""
     task: str = ""
@@ -50,7 +56,9 @@ class RunFilter(Filter):
     @property
     def is_detailed(self) -> bool:
         """Return whether it uses any of the filters that are seldom needed."""
-        return bool(self.function or self.worker or self.text or self.origin or self.until)
+        return bool(
+            self.function or self.worker or self.text or self.origin or self.start or self.until
+        )
 
     @property
     def is_sorted(self) -> bool:
@@ -64,8 +72,9 @@ class RunFilter(Filter):
             in_full: whether the reader may read reasons and errors. Others cannot search in them.
         """
         states = FAILED_STATES if self.state == UNSUCCESSFUL else _one(self.state)
+        beginnings = (moment_in_text(text, zone, now) for text in (self.since, self.start))
         return RunSearch(
-            since=moment_in_text(self.since, zone, now),
+            since=max(filter(None, beginnings), default=None),
             until=moment_in_text(self.until, zone, now),
             states=tuple(states),
             queues=_one(self.queue),

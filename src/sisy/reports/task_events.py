@@ -53,7 +53,7 @@ def events_of(using: str, tasks: Sequence[Task], now: datetime) -> dict[int, lis
 
 
 def _changes(using: str, keys: Sequence[int]) -> dict[int, list[Event]]:
-    of_deploy = gettext("New since a deploy changed the settings on %s")
+    of_deploy = gettext("New since a deploy on %s, which also changed settings")
     of_others = gettext("New since the settings were changed on %s")
     changes = TaskChange.objects.using(using).filter(task_id__in=keys).order_by("-pk")
     newest: dict[tuple[int, str], TaskChange] = {}

@@ -30,7 +30,7 @@ def in_trouble(using: str) -> Q:
 
 
 def open_alerts(using: str, tasks: Sequence[Task]) -> dict[int, list[Alert]]:
-    """Return the open alerts of tasks and of their queues, one of each kind, by the tasks' keys."""
+    """Return the open alerts of tasks and of their queues, one of each kind, by task."""
     by_task: dict[int, dict[str, Alert]] = defaultdict(dict)
     by_queue: dict[str, dict[str, Alert]] = defaultdict(dict)
     queues = {of_queue(task.queue) for task in tasks}

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext, ngettext
 
-from sisy.dashboard.actions.result import Result, done, note
+from sisy.dashboard.actions.result import Link, Result, done, note
 from sisy.models.alert import AlertQuerySet
 from sisy.reports import formatting
 
@@ -23,7 +23,7 @@ def acknowledge(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
     if count == 1 and len(alerts) == 1:
         words = gettext("Acknowledged: %s.") % alerts[0]
     nothing = gettext("Nothing to acknowledge: it is already acknowledged or closed.")
-    yield done(words if count else nothing, count)
+    yield done(words if count else nothing, count, _to_the_first(alerts) if count else None)
 
 
 def unacknowledge(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
@@ -43,7 +43,8 @@ def mute(user: Any, alerts: AlertQuerySet, hours: int = MUTE_HOURS[0]) -> Iterat
     words = ngettext(
         "Muted %(count)d alert for %(span)s.", "Muted %(count)d alerts for %(span)s.", count
     )
-    yield done(words % {"count": count, "span": span}, count)
+    link = _to_the_first(alerts) if count else None
+    yield done(words % {"count": count, "span": span}, count, link)
 
 
 def unmute(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
@@ -58,6 +59,12 @@ def close(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
     count = _each(user, alerts, lambda one: one.close(str(user), formatting.now()), "Closed.")
     words = ngettext("Closed %d alert.", "Closed %d alerts.", count) % count
     yield done(words if count else gettext("Nothing to close."), count)
+
+
+def _to_the_first(alerts: AlertQuerySet) -> Link:
+    """Return a link to where the first of some alerts is now, with the button that undoes this."""
+    first = min(alert.pk for alert in alerts)
+    return Link("overview", (), gettext("Show"), f"record-{first}")
 
 
 def _each(

@@ -12,11 +12,16 @@ from django.utils.translation import gettext, ngettext
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A page to which a message leads, by its name and the keys in its address."""
+    """A page to which a message leads, by its name and the keys in its address.
+
+    Attributes:
+        anchor: the part of the page; empty for its beginning.
+    """
 
     page: str
     keys: tuple[int, ...]
     words: str
+    anchor: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,7 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     verdict = in_words(groups, now)
     return rows_of(page_request, groups) | {
         "verdict": verdict,
+        "index": [group for group in problems_in(groups) if not group.is_handled(now)],
         "headings": _headings(groups, now),
         "since": first_since(groups),
         "has_several": len(problems_in(groups)) > 1,

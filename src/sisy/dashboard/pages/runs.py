@@ -25,6 +25,7 @@ from sisy.reports.run_search import RunSearch
 MAX_TASKS_OFFERED = 5  # tasks with the label of a search
 RANGES = (
     ("1h", _("last hour")),
+    ("12h", _("last 12 hours")),
     ("24h", _("last 24 hours")),
     ("7d", _("last 7 days")),
     ("30d", _("last 30 days")),
@@ -49,6 +50,7 @@ class RunsPage(Page):
         **of_filter(RunFilter),
         "task": a_key,
         "since": a_moment,
+        "start": a_moment,
         "until": a_moment,
         "before": a_key,
         "looked": a_key,
@@ -59,9 +61,8 @@ class RunsPage(Page):
 
     def context(self, page_request: PageRequest) -> dict[str, Any]:
         filters = RunFilter.of(page_request.asked)
-        ranges: list[tuple[str, Any]] = list(RANGES)
-        if filters.since and filters.since not in dict(RANGES):
-            ranges.append((filters.since, _for_field(filters.since, page_request)))
+        # Links name a moment as `since`, too.
+        start = filters.start or ("" if filters.since in dict(RANGES) else filters.since)
         return {
             "filters": filters,
             "task": _task_of(page_request.using, filters),
@@ -69,7 +70,8 @@ class RunsPage(Page):
             "query": filters.query(),
             "states": [*RunState.choices, (UNSUCCESSFUL, _("failed, timed out or lost"))],
             "origins": Origin.choices,
-            "ranges": ranges,
+            "ranges": RANGES,
+            "start": _for_field(start, page_request),
             "until": _for_field(filters.until, page_request),
             "sorts": [
                 ("", _("newest first")),
