@@ -29,12 +29,26 @@ def test_a_task_is_paused_with_a_reason_and_resumed(look, address):
     task = saved("paused by hand")
     with look(address) as window:
         window.goto(f"{address}/sisy/tasks/{task.pk}/")
+        window.locator("#pause > summary").click()
         window.get_by_placeholder("reason for the pause").fill("stocktaking")
-        window.get_by_role("button", name="Pause").click()
+        window.keyboard.press("Enter")
         expect(window.locator("#sisy-head")).to_contain_text("stocktaking (paused by Sam)")
         assert Task.objects.get(pk=task.pk).state == TaskState.PAUSED
         window.get_by_role("button", name="Resume").click()
         expect(window.locator("#sisy-head")).to_contain_text("active")
+
+
+def test_the_enter_key_in_the_list_of_tasks_runs_nothing(look, address):
+    task = saved("left alone")
+    with look(address) as window:
+        window.goto(f"{address}/sisy/tasks/?search=left+alone")
+        window.locator(f'input[name="pk"][value="{task.pk}"]').check()
+        window.locator("#pause > summary").click()
+        window.get_by_placeholder("reason for the pause").fill("stocktaking")
+        window.keyboard.press("Enter")
+        window.get_by_role("button", name="Pause", exact=True).click()
+        expect(window.get_by_text("Paused 1 task.")).to_be_visible()
+    assert not task.runs.exists()
 
 
 def test_several_tasks_are_ticked_at_once_and_stay_so_while_the_list_changes(look, address):

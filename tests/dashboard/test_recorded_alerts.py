@@ -180,6 +180,15 @@ def test_the_command_for_one_task_is_not_advice_for_several():
     assert "Cancel" not in group.fix
 
 
+def test_the_page_of_a_run_does_not_lead_to_itself():
+    run = failed_run()
+    alert = opened(run_id=run.pk, task_id=run.task_id, subject=f"task:{run.task_id}")
+    html = browser_of_superuser().get(f"/sisy/runs/{run.pk}/?parts=alerts").content.decode()
+    assert f'id="record-{alert.pk}"' in html
+    assert "Open run" not in html
+    assert "<button>Retry" not in html
+
+
 def test_people_acknowledge_mute_and_close_alerts():
     alert = opened()
     link = f'<a href="/sisy/#record-{alert.pk}">Show</a>'

@@ -170,7 +170,9 @@ def test_a_gap_shows_how_many_occurrences_it_covers():
 
 
 def test_a_deleted_run_is_not_found():
-    assert browser_of_superuser().get("/sisy/runs/999/").status_code == 404
+    page = browser_of_superuser().get("/sisy/runs/999/")
+    assert page.status_code == 404
+    assert "Run #999 does not exist" in page.content.decode()
 
 
 def listed(**asked):

@@ -41,8 +41,12 @@ def test_the_task_page_shows_the_task_and_its_outcomes():
     assert "✕ failed 1" in text
 
 
-def test_a_deleted_task_is_not_found():
-    assert browser_of_superuser().get("/sisy/tasks/999/").status_code == 404
+def test_the_page_of_a_deleted_task_leads_to_its_runs():
+    page = browser_of_superuser().get("/sisy/tasks/999/")
+    assert page.status_code == 404
+    assert "Task 999 does not exist, or has been deleted." in page.content.decode()
+    assert 'href="/sisy/runs/?task=999"' in page.content.decode()
+    assert browser_of_superuser().get("/sisy/tasks/999/?parts=head").status_code == 404
 
 
 def test_the_chart_reads_the_history_from_a_table():

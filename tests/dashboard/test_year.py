@@ -54,6 +54,7 @@ def test_a_day_shows_how_its_runs_ended(task):
     ended(task, 2 * DAY + MINUTE)
     ended(task, 2 * DAY + HOUR, RunState.TIMED_OUT)
     ended(task, 3 * DAY, RunState.MISSED, count=40)
+    ended(task, 3 * DAY + MINUTE)
     assert looks(task) == {
         "2026-05-05": "good",
         "2026-05-04": "bad",
@@ -62,7 +63,7 @@ def test_a_day_shows_how_its_runs_ended(task):
     }
     shown = page(task).content.decode()
     assert "2026-05-03: 2 succeeded, 1 timed out" in shown
-    assert "2026-05-02: 40 missed" in shown
+    assert "2026-05-02: 40 missed, 1 succeeded" in shown
     assert "2026-05-01: no runs" in shown
 
 
@@ -182,6 +183,7 @@ def test_midnight_in_the_fold_is_the_first_one(task):
 def test_each_missed_occurrence_of_an_earlier_day_is_counted(task, monkeypatch):
     monkeypatch.setattr(daily, "MAX_RUNS_READ", 1)
     ended(task, 3 * DAY, RunState.MISSED, count=40)
+    ended(task, 3 * DAY + MINUTE)
     ended(task, 3 * DAY, RunState.MISSED)
     ended(task, HOUR)
     found = days(task).at(TODAY - 3 * DAY)

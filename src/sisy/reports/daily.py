@@ -47,6 +47,10 @@ class Day:
         return self.states[RunState.SUCCEEDED]
 
     @property
+    def missed(self) -> int:
+        return self.states[RunState.MISSED]
+
+    @property
     def others(self) -> int:
         """The number of occurrences that were missed, skipped or cancelled."""
         return sum(self.states.values()) - self.failed - self.succeeded

@@ -120,6 +120,8 @@ def _looks(day: Day | None) -> str:
         return "unknown"
     if day.failed:
         return "bad" if day.is_complete and day.failed >= day.succeeded else "some"
+    if day.missed:
+        return "warn"
     if day.succeeded:
         return "good"
     if day.others:

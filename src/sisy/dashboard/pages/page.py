@@ -1,7 +1,7 @@
 """Pages that consist of parts, each of which can be fetched alone."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -45,6 +45,19 @@ class Part:
     stale_on: tuple[str, ...] = (RUNS, BEAT)
 
 
+class Missing(Http404):
+    """A page is about something that does not exist.
+
+    Args:
+        words: what does not exist.
+        links: the addresses and titles of the pages where people may look instead.
+    """
+
+    def __init__(self, words: str, links: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(words)
+        self.links = links
+
+
 class Page(View):
     """Shows all parts in the page's template, or returns the parts that a script requests."""
 
@@ -65,7 +78,10 @@ class Page(View):
 
     def get(self, request: HttpRequest, **keys: Any) -> HttpResponse:
         page_request = PageRequest(self.dashboard, request, keys)
-        self.prepare(page_request)
+        try:
+            self.prepare(page_request)
+        except Missing as missing:
+            return NotFoundPage.of(self, page_request, missing)
         zone = self.chosen_zone(page_request)
         # The page is rendered here, while its zone is active.
         with timezone.override(zone) if zone else nullcontext():
@@ -103,7 +119,7 @@ class Page(View):
         """Look up the object in the URL before any part is built.
 
         Raises:
-            Http404: it does not exist.
+            Missing: it does not exist.
         """
 
     def title_of(self, page_request: PageRequest) -> str:
@@ -172,6 +188,37 @@ class Page(View):
             return []
         chosen = page_request.preferences.theme
         return [(name, words, name == chosen) for name, words in THEMES.items()]
+
+
+class NotFoundPage(Page):
+    """Says that something does not exist, and leads to where people may look instead."""
+
+    name = "not_found"
+    title = _("Not found")
+
+    @classmethod
+    def of(cls, page: Page, page_request: PageRequest, missing: Missing) -> HttpResponse:
+        """Return the answer of a page whose object does not exist.
+
+        Raises:
+            Missing: a script requested parts of it.
+        """
+        if PARTS in page_request.request.GET:
+            raise missing
+        page_request.keys["missing"] = missing
+        instead = cls(dashboard=page.dashboard)
+        instead.tab = page.tab or page.name  # type: ignore[misc]  # of this page only
+        response = instead.whole(page_request).render()
+        response.status_code = 404
+        return response
+
+    def refusals_of(self, page_request: PageRequest) -> list[str]:
+        """Return nothing: the parameters in the address do not matter."""
+        return []
+
+    def context(self, page_request: PageRequest) -> dict[str, Any]:
+        missing: Missing = page_request.keys["missing"]
+        return {"words": str(missing), "links": missing.links}
 
 
 TABS = {

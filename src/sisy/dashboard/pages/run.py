@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.http import Http404
 from django.utils import timezone
 from django.utils.translation import gettext
 
@@ -10,7 +9,7 @@ from sisy.dashboard.actions.runs import unfit
 from sisy.dashboard.charts.waterfall import waterfall
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.alert_rows import rows_of
-from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
+from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Missing, Page, Part
 from sisy.messaging import messages
 from sisy.models import Attempt, Run, RunState
 from sisy.planning.catch_up import is_caught_up
@@ -36,7 +35,11 @@ class RunPage(Page):
         runs = Run.objects.using(page_request.using).select_related("task", "process")
         page_request.keys["run"] = runs.filter(pk=page_request.keys["pk"]).first()
         if page_request.keys["run"] is None:
-            raise Http404("This run does not exist, or has been pruned.")
+            raise Missing(
+                gettext("Run #%d does not exist, or has been deleted after its retention time.")
+                % page_request.keys["pk"],
+                [(page_request.address("runs"), gettext("All runs"))],
+            )
 
     def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:
         run = run_of(page_request)
@@ -130,7 +133,7 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     run = run_of(page_request)
     using, now, in_full = page_request.using, page_request.now, page_request.sees_details
     groups = grouped(open_alerts(using, now, about_run(run), in_full=in_full))
-    return rows_of(page_request, groups)
+    return {"run": run, **rows_of(page_request, groups)}
 
 
 RunPage.parts = (

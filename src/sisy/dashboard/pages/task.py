@@ -5,7 +5,6 @@ from itertools import islice
 from typing import Any, ClassVar
 
 from django.apps import apps
-from django.http import Http404
 from django.utils import timezone
 from django.utils.translation import gettext
 
@@ -14,7 +13,7 @@ from sisy.dashboard.charts.year import year_of
 from sisy.dashboard.dst_notes import around, next_clock_change, with_notes
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.alert_rows import rows_of
-from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
+from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Missing, Page, Part
 from sisy.dashboard.parameters import a_key
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.planning.timing import occurrences
@@ -45,12 +44,15 @@ class TaskPage(Page):
     asks = {"before": a_key}
 
     def prepare(self, page_request: PageRequest) -> None:
-        page_request.keys["task"] = (
-            Task.objects.using(page_request.using).filter(pk=page_request.keys["pk"]).first()
-        )
+        pk = page_request.keys["pk"]
+        page_request.keys["task"] = Task.objects.using(page_request.using).filter(pk=pk).first()
         if page_request.keys["task"] is None:
-            raise Http404(
-                "This task does not exist, or has been deleted. Its runs may still exist."
+            raise Missing(
+                gettext("Task %d does not exist, or has been deleted.") % pk,
+                [
+                    (f"{page_request.address('runs')}?task={pk}", gettext("Its runs")),
+                    (page_request.address("tasks"), gettext("All tasks")),
+                ],
             )
 
     def trail(self, page_request: PageRequest) -> list[tuple[str, Any]]:

@@ -47,14 +47,15 @@ __all__ = [
 
 
 def open_alerts(using: str, now: datetime, about: Q, *, in_full: bool) -> list[Alert]:
-    """Return the open alerts about a task or a run, the newest first.
+    """Return the open alerts about a task or a run, the most severe first.
 
     Args:
         about: see `recorded_alerts`.
         in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
     """
     recorded = recorded_alerts(using, about)
-    return with_gaps(using, with_latest_runs(using, recorded, now, in_full=in_full), now)
+    found = with_gaps(using, with_latest_runs(using, recorded, now, in_full=in_full), now)
+    return sorted(found, key=_rank)
 
 
 def seen_now(
@@ -96,7 +97,11 @@ def find_alerts(
     recorded = list(recorded_alerts(using))
     unrecorded = without_recorded((alert for kind in kinds for alert in kind), recorded)
     others = with_closed(using, unrecorded)
-    ranks = {severity: rank for rank, severity in enumerate(Severity)}
     found = [*recorded, *others, *recovered_alerts(using, now)]
     alerts = with_gaps(using, with_latest_runs(using, found, now, in_full=in_full), now)
-    return sorted(alerts, key=lambda alert: ranks[alert.severity])
+    return sorted(alerts, key=_rank)
+
+
+def _rank(alert: Alert) -> int:
+    """Return a number that is lower for a more severe alert."""
+    return list(Severity).index(alert.severity)
