@@ -139,7 +139,8 @@ class History:
             return
         task.next_run = None  # on this object only: it would hide what was before
         for due in occurrences(task, self._now - SPANS.get(task.label, SPAN)):
-            if due >= self._now - timedelta(minutes=1):
+            # From then on, a heartbeat plans the task.
+            if due > task.planning_since:
                 return
             yield due
 
@@ -147,7 +148,8 @@ class History:
         now = planned_at or due
         if task.queue == "labels" and due > self.deployed:
             return task.new_run(now=now, due_at=due, state=RunState.QUEUED)
-        started_at = now + self._luck.uniform(2, 30) * timedelta(milliseconds=1)
+        delay = self._luck.uniform(2, 30) * timedelta(milliseconds=1)
+        started_at = min(now + delay, self._now)
         seconds = (task.userdata or {}).get("seconds", 0.4) * self._luck.uniform(0.7, 1.4)
         process = next(worker for start, worker in reversed(self._workers) if start <= due)
         outcome = self._outcome(task, due)
@@ -189,6 +191,7 @@ class History:
             [deployed + 11 * minute, deployed + 12 * minute, deployed + 13 * minute],
             [end + minute, end + 2 * minute],
             [end + 40 * minute, end + 41 * minute],
+            [self._now - SPANS[STOCK] + 25 * minute],
             *midnight.watches(runs),
         ]
         past = [[moment for moment in watch if moment < self._now] for watch in sorted(watches)]
