@@ -84,8 +84,10 @@ def test_an_open_alert_stays_open_while_it_fails_less_often_than_before():
     assert not flaps(runs(letters), NOON, 1, opened_by=2)
 
 
-def test_the_words_count_the_failures_among_twenty_runs():
+def test_the_words_count_the_failures_among_as_many_runs_each_time():
     assert in_words(runs("FSFSF")) == "It fails intermittently. 3 of the last 5 runs failed"
-    assert in_words(runs(30 * "SF")) == "It fails intermittently. 10 of the last 20 runs failed"
+    for letters in (30 * "SF", 30 * "FS", 20 * "SFFS"):
+        words = "It fails intermittently. 20 of the last 40 runs failed"
+        assert in_words(runs(letters)) == words
     words = "It fails intermittently. 3 of the last 30 runs failed"
     assert in_words(runs("FSFSF" + 25 * "S")) == words

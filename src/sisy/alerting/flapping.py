@@ -95,8 +95,8 @@ def failures_in(latest: Sequence[Ended]) -> list[Ended]:
 
 
 def _counted(latest: Sequence[Ended]) -> Sequence[Ended]:
-    """Return the runs since the last failure, and those before that are looked at."""
-    return latest[: in_a_row(latest) + WINDOW]
+    """Return the latest runs, as many as are usually read, with the last failure at least."""
+    return latest[: max(LATEST, in_a_row(latest) + 1)]
 
 
 def _series_of(latest: Sequence[Ended]) -> list[list[Ended]]:
