@@ -4,7 +4,7 @@ import pytest
 
 from sisy.models import RunState
 from sisy.reports.forecast import Forecast, occurrences_of
-from sisy.reports.timeline.upcoming import upcoming
+from sisy.reports.timeline.upcoming import joined, upcoming
 from sisy.reports.timeline.window import Window
 from tests.admin.pages import text_of
 from tests.admin.people import browser_of
@@ -37,6 +37,18 @@ def test_the_run_that_is_running_now_may_overlap_the_next_one():
     run = task.new_run(now=NOON, state=RunState.RUNNING, started_at=NOON - MINUTE)
     bars = upcoming(task, window, NOON, HOUR + 2 * MINUTE, [run]).bars
     assert [bar.overlaps for bar in bars] == [True, False, True]
+
+
+def test_a_task_that_is_due_too_often_for_single_bars_has_none():
+    """The first hundred of them as bars would look like a burst that ends soon."""
+    task = stored(scheduled("* * * * *"))
+    window = Window(start=NOON - HOUR, end=NOON + 3 * HOUR)
+    found = upcoming(task, window, NOON, SECOND)
+    assert (found.bars, found.crowded) == ([], (window.place(NOON + MINUTE), 100.0))
+    both = joined([found, upcoming(task, window, NOON + 2 * HOUR, SECOND)])
+    assert (len(both.bars), both.crowded) == (60, found.crowded)
+    # Those that will probably overlap are seen.
+    assert all(bar.overlaps for bar in upcoming(task, window, NOON, TAKES).bars)
 
 
 def test_a_paused_task_is_not_due_even_if_it_is_named():

@@ -1,5 +1,6 @@
 """A schedule is changed on its page, which first shows what the change does."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -69,6 +70,18 @@ def test_a_preview_shows_what_a_new_schedule_adds_and_removes(task):
     )
     assert "Save" in shown
     assert Task.objects.get().schedule == "0 9,18 * * *"
+
+
+def test_if_most_occurrences_are_removed_the_next_ones_that_remain_are_shown(task):
+    Task.objects.filter(pk=task.pk).update(schedule="* * * * *")
+    text = preview(task, schedule="0 9 * * *")
+    assert "20 removed of the next 20 occurrences" in text
+    _, found, later = text.partition("The next ones after these:")
+    assert found
+    assert re.findall(r"2026-05-\d\d \d\d:00:00", later) == [
+        f"2026-05-{day:02} 09:00:00" for day in (6, 7, 8, 9, 10)
+    ]
+    assert "The next ones" not in preview(task, schedule="*/2 * * * *")
 
 
 def test_a_new_time_zone_moves_all_occurrences(task):

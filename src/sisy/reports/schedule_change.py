@@ -1,7 +1,7 @@
 """Compare the occurrences of a task before and after a change of its schedule."""
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +12,7 @@ from sisy.models import Task
 from sisy.planning.timing import Timing
 
 MAX_COMPARED = 20  # occurrences, of both schedules together
+MIN_LEFT = 5  # occurrences that there still are after the change
 
 
 class Effect(StrEnum):
@@ -67,6 +68,21 @@ def changes_of(task: Task, changed: Task, now: datetime) -> list[Change]:
     except ValueError:
         return changes((), new)
     return changes(_upcoming(old, now), new)
+
+
+def later_of(changed: Task, found: Sequence[Change]) -> list[datetime]:
+    """Return further occurrences after a change, if those that were found are mostly removed.
+
+    Whoever thins out a schedule sees otherwise only what is gone.
+
+    Args:
+        changed: a copy of the task with the new schedule and time zone.
+        found: what `changes_of` returned.
+    """
+    left = sum(change.effect != Effect.GONE for change in found)
+    if left >= MIN_LEFT or len(found) < MAX_COMPARED:
+        return []
+    return list(islice(_upcoming(Timing.of(changed), found[-1].due), MIN_LEFT - left))
 
 
 def _upcoming(timing: Timing, now: datetime) -> Iterator[datetime]:

@@ -20,18 +20,23 @@ from sisy.dashboard.parameters import elsewhere
 from sisy.exceptions import ScheduleError
 from sisy.models import Task
 from sisy.reports import formatting
-from sisy.reports.schedule_change import Change, Effect, changes_of
+from sisy.reports.schedule_change import Change, Effect, changes_of, later_of
 
 MAX_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """The meaning of a new schedule and its effect, or the error in it."""
+    """The meaning of a new schedule and its effect, or the error in it.
+
+    Attributes:
+        later: the next occurrences after those in ``changes``, if few of these remain.
+    """
 
     words: str = ""
     error: str = ""
     changes: tuple[Change, ...] = ()
+    later: tuple[datetime, ...] = ()
     is_new: bool = False
 
     def count(self, effect: Effect) -> int:
@@ -97,6 +102,7 @@ def preview_of(task: Task, changed: Task, now: datetime) -> Preview:
     return Preview(
         words=formatting.words_of(changed.schedule, changed.timezone, changed.label),
         changes=tuple(found),
+        later=tuple(later_of(changed, found)),
         is_new=(task.schedule, task.timezone) != (changed.schedule, changed.timezone),
     )
 

@@ -30,7 +30,10 @@ class Upcoming:
 
     bars: list[ForecastBar]
     crowded: tuple[float, float] | None
-    """The stretch in which they are due too often to be drawn one by one."""
+    """The stretch in which they are due too often to be drawn one by one.
+
+    It begins with the first of them. Bars of the first ones alone would look like a burst.
+    """
 
     @property
     def overlaps(self) -> bool:
@@ -56,7 +59,7 @@ def upcoming(
     bars: list[ForecastBar] = []
     for due in occurrences(task, max(now, window.start), window.end):
         if len(bars) == MAX_BARS_DRAWN:
-            return Upcoming(bars=bars, crowded=(bars[-1].x, 100.0))
+            return Upcoming(bars=_overlapping(bars), crowded=(bars[0].x, 100.0))
         x = window.place(due)
         width = max(NARROWEST, window.place(due + takes) - x)
         bars.append(ForecastBar(due=due, x=x, width=width, overlaps=overlap.note(due)))
@@ -71,5 +74,11 @@ def joined(several: Sequence[Upcoming]) -> Upcoming:
     bars = sorted({bar.due: bar for bar in found}.values(), key=lambda bar: bar.x)
     crowded = [one.crowded for one in several if one.crowded]
     if len(bars) > MAX_BARS_DRAWN:
-        crowded.append((bars[MAX_BARS_DRAWN].x, 100.0))
+        crowded.append((bars[0].x, 100.0))
+        bars = _overlapping(bars)
     return Upcoming(bars=bars[:MAX_BARS_DRAWN], crowded=min(crowded, default=None))
+
+
+def _overlapping(bars: Sequence[ForecastBar]) -> list[ForecastBar]:
+    """Return the bars that stay where occurrences are too many to be drawn one by one."""
+    return [bar for bar in bars if bar.overlaps]
