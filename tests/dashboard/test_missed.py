@@ -73,6 +73,19 @@ def test_each_task_says_how_many_occurrences_will_run_and_when_it_is_due_again(o
     assert not Run.objects.exclude(state="missed").exists()
 
 
+def test_a_task_says_what_else_is_wrong_with_it(outage):
+    mail, _, report_ = outage
+    open_alert(mail, Kind.FAILING, NOON)
+    took = {"state": "succeeded", "started_at": NOON - DAY, "finished_at": NOON - DAY + MINUTE}
+    report_.new_run(now=NOON - DAY, **took).save()
+    for _ in range(60):  # more than the newest runs that are read
+        report_.new_run(now=NOON, state="failed", finished_at=NOON).save()
+    rows = rows_of(browser_of_superuser().get(PAGE, OUTAGE))
+    assert ["failing" in row for row in rows] == [False, False, True]
+    assert ["missed" in row for row in rows] == [False] * 3
+    assert "3 min" in next(row for row in rows if row.startswith("report"))
+
+
 def test_what_is_due_again_soon_is_not_selected(outage):
     html = browser_of_superuser().get(PAGE, OUTAGE).content.decode()
     mail, backup, report_ = outage

@@ -39,17 +39,28 @@ def usual_by_task(using: str, tasks: Collection[int]) -> dict[int, timedelta]:
     return _known({task: usual(several) for task, several in runs.items()})
 
 
-def usual_of(using: str, task: int) -> timedelta | None:
-    """Return how long runs of a task usually take; None if none succeeded.
+def usual_of_each(using: str, tasks: Collection[int]) -> dict[int, timedelta]:
+    """Return how long runs of some tasks usually take, without tasks that have never succeeded.
 
-    If the newest runs have all failed, the last ones count that succeeded before.
+    If the newest runs of a task have all failed, the last ones count that succeeded before.
     """
-    known = usual_by_task(using, [task]).get(task)
-    if known is not None:
+    known = usual_by_task(using, tasks)
+    unknown = [task for task in tasks if task not in known]
+    if not unknown:
         return known
-    before = latest_ended(using, {task: MAX_RUNS_OF_A_TASK}, only_success=True).get(task, ())
-    columns = ("state", "started_at", "finished_at")
-    return usual(Run.objects.using(using).filter(pk__in=[run.pk for run in before]).only(*columns))
+    ended = latest_ended(using, dict.fromkeys(unknown, MAX_RUNS_OF_A_TASK), only_success=True)
+    before = Run.objects.using(using).only("state", "started_at", "finished_at")
+    runs = before.in_bulk([run.pk for several in ended.values() for run in several])
+    earlier = {
+        task: usual(runs[run.pk] for run in several if run.pk in runs)
+        for task, several in ended.items()
+    }
+    return known | _known(earlier)
+
+
+def usual_of(using: str, task: int) -> timedelta | None:
+    """Return how long runs of a task usually take, as `usual_of_each` does; None if unknown."""
+    return usual_of_each(using, [task]).get(task)
 
 
 def usual_by(using: str, *columns: str) -> dict[Any, timedelta]:

@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from sisy.models import Run, RunState, Task
 from sisy.reports.by_state import entries, keys_of
-from sisy.reports.durations import usual_by_task
+from sisy.reports.durations import usual_of_each
 
 MAX_GAPS_READ = 1000  # newest rows of missed occurrences
 MAX_TASKS_LISTED = 100
@@ -86,7 +86,7 @@ def missed_tasks(using: str, start: datetime, end: datetime) -> MissedTasks:
     stored = Task.objects.using(using).exclude(schedule="").filter(pk__in=ranges)
     tasks = _by_loss(stored)
     listed = tasks[:MAX_TASKS_LISTED]
-    took = usual_by_task(using, [task.pk for task in listed])
+    took = usual_of_each(using, [task.pk for task in listed])
     found = []
     for task in listed:
         first, last = ranges[task.pk]

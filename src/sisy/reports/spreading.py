@@ -10,7 +10,7 @@ from itertools import islice, pairwise
 from sisy.exceptions import ScheduleError
 from sisy.models import Task
 from sisy.planning.timing import Timing, ready_at
-from sisy.reports.durations import usual_by_task
+from sisy.reports.durations import usual_of_each
 from sisy.reports.load import Cell, DueGroup
 from sisy.schedules.calendar import just_before
 from sisy.schedules.names import ALIASES
@@ -122,7 +122,7 @@ def due_tasks(
             starts = ready_at(task, due, timing.next_after(due))
             found.append(DueTask(task=task, due=due, starts=starts, changed=changed))
     shown = sorted(found, key=lambda one: one.changed is None)[:MAX_TASKS_LISTED]
-    takes = usual_by_task(using, [one.task.pk for one in shown])
+    takes = usual_of_each(using, [one.task.pk for one in shown])
     return [replace(one, takes=takes.get(one.task.pk)) for one in shown]
 
 
