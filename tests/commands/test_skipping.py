@@ -2,16 +2,20 @@
 
 import pytest
 
-from sisy.models import Overlap, Process, Role, Run
+from sisy.models import Overlap, Process, Role, Run, Task
 from sisy.records.problems import Kind
-from sisy.reports.skipping import would_be_skipped
+from sisy.reports.skipping import Skipped, would_be_skipped
 from sisy.worker.claim import claim
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of
+from tests.app import jobs
 from tests.commands.calling import said, seen
 from tests.support.moments import DAY, HOUR, MINUTE, NOON
 from tests.support.records import open_alert, scheduled, worker
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
+NOTHING = Skipped(by_policy=0, by_limit=0)
 WARNING = "Otherwise up to 3 queued runs are skipped"
 
 
@@ -36,11 +40,36 @@ def backlog(overlap, number=4):
 )
 def test_the_number_is_that_of_the_runs_that_a_worker_skips(overlap, number):
     task = backlog(overlap)
-    assert would_be_skipped("default", "print", NOON) == number
-    assert would_be_skipped("default", "print", NOON, task.pk) == number
-    assert would_be_skipped("default", "default", NOON) == 0
+    expected = Skipped(by_policy=number, by_limit=0)
+    assert would_be_skipped("default", "print", NOON) == expected
+    assert would_be_skipped("default", "print", NOON, task.pk) == expected
+    assert would_be_skipped("default", "default", NOON) == NOTHING
     claim(worker(), ["print"], 10, NOON)
     assert Run.objects.filter(state="skipped").count() == number
+
+
+def test_a_worker_skips_the_runs_above_the_limit_of_queued_ones(settings):
+    settings.SISY_BUFFER_LIMIT = 3
+    backlog(Overlap.BUFFER_ALL, number=9)
+    assert would_be_skipped("default", "print", NOON) == Skipped(by_policy=0, by_limit=5)
+    text = said("sisy_queues list")
+    assert "raise the setting SISY_BUFFER_LIMIT, which is 3." in text
+    assert "Otherwise up to 5 queued runs are skipped" in text
+    claim(worker(), ["print"], 10, NOON)
+    assert Run.objects.filter(state="skipped").count() == 5
+
+
+def test_the_limit_does_not_apply_to_runs_that_were_submitted_together(settings):
+    settings.SISY_BUFFER_LIMIT = 3
+    Task.bulk_run_once(jobs.noop, [{}] * 9, queue="print", overlap="buffer_all")
+    assert would_be_skipped("default", "print", NOON) == NOTHING
+
+
+def test_the_dashboard_warns_beside_the_queue_that_has_no_worker():
+    backlog(Overlap.SKIP)
+    Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=DAY)
+    text = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    assert WARNING in text
 
 
 def test_all_advice_to_start_a_worker_warns():

@@ -82,7 +82,7 @@ def test_the_task_page_shows_the_policies_in_words():
         overlap=Overlap.BUFFER_ALL, max_attempts=4, timeout=90 * SECOND, spread=MINUTE
     )
     text = text_of(page_of(task, parts="about"))
-    assert "Up to 100 runs are queued while another one is running." in text
+    assert "While a run is running, up to 100 others stay queued. Further ones are" in text
     assert "Retries up to 3 times." in text
     assert (
         "The maximum delay starts at 10 s and is multiplied by 2 with each retry, up to 1 h."

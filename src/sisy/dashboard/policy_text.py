@@ -39,8 +39,8 @@ def overlap(task: Task) -> str:
             "One run is queued while another one is running. Others are skipped."
         ),
         Overlap.BUFFER_ALL: ngettext(
-            "Up to %d run is queued while another one is running.",
-            "Up to %d runs are queued while another one is running.",
+            "While a run is running, up to %d other stays queued. Further ones are skipped.",
+            "While a run is running, up to %d others stay queued. Further ones are skipped.",
             buffered,
         )
         % buffered,

@@ -5,11 +5,13 @@ about the others: see `sisy.worker.overlap`. So a worker that starts after an ou
 backlog.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Count
 from django.utils.translation import ngettext
 
+from sisy import conf
 from sisy.models import Overlap, Task
 from sisy.records.small_tables import QueuedRun
 
@@ -23,10 +25,23 @@ KEPT = {
 """By the policies that skip runs, how many of the queued runs of a task are not skipped."""
 
 
-def would_be_skipped(using: str, queue: str, now: datetime, task: int | None = None) -> int:
-    """Return how many runs that are ready a new worker of a queue would skip, at most.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """The number of ready runs that a new worker would skip, at most.
 
     Some of them may run nevertheless, such as those of a backfill.
+
+    Attributes:
+        by_policy: because their tasks do not run twice at the same time.
+        by_limit: because more runs of their tasks are queued than ``SISY_BUFFER_LIMIT``.
+    """
+
+    by_policy: int
+    by_limit: int
+
+
+def would_be_skipped(using: str, queue: str, now: datetime, task: int | None = None) -> Skipped:
+    """Return how many runs that are ready a new worker of a queue would skip, at most.
 
     Args:
         task: only the runs of this task; None means all.
@@ -36,9 +51,21 @@ def would_be_skipped(using: str, queue: str, now: datetime, task: int | None = N
         ready = ready.filter(task_id=task)
     several = ready.order_by().values("task_id").annotate(number=Count("run_id"))
     counts = dict(several.filter(number__gt=1).values_list("task_id", "number")[:MAX_TASKS_READ])
-    policies = Task.objects.using(using).filter(pk__in=counts).values_list("pk", "overlap")
-    return sum(
-        max(0, counts[pk] - KEPT[Overlap(policy)]) for pk, policy in policies if policy in KEPT
+    tasks = Task.objects.using(using).filter(pk__in=counts)
+    policies = tasks.values_list("pk", "overlap", "schedule")
+    # The oldest run starts. The limit does not apply to the runs of a `bulk_run_once`.
+    room = 1 + conf.get_settings().buffer_limit
+    return Skipped(
+        by_policy=sum(
+            max(0, counts[pk] - KEPT[Overlap(policy)])
+            for pk, policy, _ in policies
+            if policy in KEPT
+        ),
+        by_limit=sum(
+            max(0, counts[pk] - room)
+            for pk, policy, schedule in policies
+            if policy == Overlap.BUFFER_ALL and schedule
+        ),
     )
 
 
@@ -48,17 +75,28 @@ def warning(using: str, queue: str, now: datetime, task: int | None = None) -> s
     Args:
         task: see `would_be_skipped`.
     """
-    number = would_be_skipped(using, queue, now, task)
-    if not number:
-        return ""
+    skipped = would_be_skipped(using, queue, now, task)
     # What to do first comes first: whoever reads this may have copied the command already.
-    words = ngettext(
+    by_policy = ngettext(
         "Before a worker starts, set the field 'overlap' of the task to 'buffer_all', in code or "
         "in the admin. Otherwise %d queued run is skipped, because the task does not run twice at "
         "the same time.",
         "Before a worker starts, set the field 'overlap' of the task to 'buffer_all', in code or "
         "in the admin. Otherwise up to %d queued runs are skipped, because their tasks do not run "
         "twice at the same time.",
-        number,
+        skipped.by_policy,
     )
-    return words % number
+    by_limit = ngettext(
+        "Before a worker starts, raise the setting SISY_BUFFER_LIMIT, which is %(limit)d. "
+        "Otherwise %(number)d queued run is skipped, because more runs of its task are queued.",
+        "Before a worker starts, raise the setting SISY_BUFFER_LIMIT, which is %(limit)d. "
+        "Otherwise up to %(number)d queued runs are skipped, because more runs of their task are "
+        "queued.",
+        skipped.by_limit,
+    )
+    named = {"limit": conf.get_settings().buffer_limit, "number": skipped.by_limit}
+    found = (
+        by_policy % skipped.by_policy if skipped.by_policy else "",
+        by_limit % named if skipped.by_limit else "",
+    )
+    return " ".join(filter(None, found))

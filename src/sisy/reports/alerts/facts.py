@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sisy.models import Run, Task
 from sisy.records.problems import Kind
+from sisy.reports import skipping
 from sisy.reports.alerts.alert import Alert
 from sisy.reports.alerts.backlogs import backlog_in_words
 from sisy.reports.alerts.grouping import AlertGroup
@@ -27,11 +28,13 @@ class Facts:
         began_after: the change between its last run before the failures and the first of these,
             in words; empty if there was none, or if the task does not fail.
         backlog: what a queue without a worker holds up; see `backlog_in_words`.
+        warning: which of these runs a new worker would skip; see `sisy.reports.skipping`.
     """
 
     note: str = ""
     began_after: str = ""
     backlog: str = ""
+    warning: str = ""
 
 
 def facts_beside(using: str, groups: Iterable[AlertGroup], now: datetime) -> dict[str, Facts]:
@@ -48,11 +51,16 @@ def facts_beside(using: str, groups: Iterable[AlertGroup], now: datetime) -> dic
         group.key: " ".join(backlog_in_words(using, queue, now) for queue in group.lead.queues)
         for group in unserved[:MAX_EXPLAINED]
     }
+    warnings = {
+        group.key: " ".join(skipping.warning(using, queue, now) for queue in group.lead.queues)
+        for group in unserved[:MAX_EXPLAINED]
+    }
     return {
         group.key: Facts(
             note=task_of[group.key].note if group.key in task_of else "",
             began_after=began.get(group.key, ""),
             backlog=backlogs.get(group.key, ""),
+            warning=warnings.get(group.key, ""),
         )
         for group in listed
     }
