@@ -25,6 +25,23 @@ def test_a_task_is_run_now_and_its_run_is_seen(look, address):
         expect(window.locator("#sisy-ledger tbody tr").first).to_contain_text("succeeded")
 
 
+def test_a_double_click_runs_a_task_once(look, address):
+    task = saved("clicked twice")
+    with look(address) as window:
+        window.goto(f"{address}/sisy/tasks/{task.pk}/")
+        sent = []
+        window.route("**/tasks/do/run/", lambda route: sent.append(route))  # no answer yet
+        twice = "button => { button.click(); setTimeout(() => button.click(), 100); }"
+        window.get_by_role("button", name="Run now").evaluate(twice)
+        window.wait_for_timeout(300)
+        assert len(sent) == 1
+        sent[0].continue_()
+        window.unroute("**/tasks/do/run/")
+        expect(window.get_by_text("Submitted 1 run.")).to_be_visible()
+        window.get_by_role("button", name="Run now").click()
+        expect(window.locator("#sisy-ledger tbody tr")).to_have_count(2)
+
+
 def test_a_task_is_paused_with_a_reason_and_resumed(look, address):
     task = saved("paused by hand")
     with look(address) as window:

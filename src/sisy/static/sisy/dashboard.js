@@ -252,6 +252,19 @@ document.addEventListener("change", ({ target }) => {
   for (const box of (target.closest("details") ?? target.form).querySelectorAll(`[name="${target.dataset.sisyAll}"]`)) box.checked = target.checked;
 });
 
+// A second click, before the answer to the first one, would run or retry something twice.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  if (form.dataset.sisySent) event.preventDefault();
+  form.dataset.sisySent = "yes";
+});
+
+// The browser may show the page again as it was left.
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("[data-sisy-sent]")) delete form.dataset.sisySent;
+});
+
 // A form whose results are on the same page, and follow the input.
 let typed = 0;
 
