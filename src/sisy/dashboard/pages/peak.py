@@ -132,7 +132,7 @@ def build_tasks(page_request: PageRequest) -> dict[str, Any]:
         highest = max(cell.starts for cell in load.after)
         charts.append((after, squares(load.after, 0, most), highest))
     return {
-        "tasks": found,
+        "tasks": [*pile, *(one for one in found if one not in pile)],
         "is_full": len(found) == MAX_TASKS_LISTED,
         "changed": len(changed),
         "pile": {one.task.pk for one in pile},
