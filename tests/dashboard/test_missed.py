@@ -7,7 +7,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from sisy.lifecycle.miss import missed_row
-from sisy.models import Run, Task
+from sisy.models import Alert, Run, Task
 from sisy.records.problems import Kind
 from sisy.reports import missed as report
 from tests.admin.pages import messages_of, text_of
@@ -54,6 +54,15 @@ def test_several_missed_tasks_have_one_button_that_leads_to_all_of_them(outage):
     page = browser.get(PAGE + address)
     assert [row.split()[0] for row in rows_of(page)] == ["backup", "report", "mail"]
     assert "Backfill…" not in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+
+
+def test_tasks_that_have_succeeded_since_are_told_from_the_others(outage):
+    browser = browser_of_superuser()
+    assert "have not succeeded since" not in text_of(browser.get("/sisy/?parts=alerts"))
+    Alert.objects.filter(task_id=outage[0].pk).close("", NOON)
+    text = text_of(browser.get("/sisy/?parts=alerts"))
+    assert "3 tasks" in text
+    assert "2 of them have not succeeded since." in text
 
 
 def test_the_button_leads_to_the_same_range_in_whichever_zone_the_page_is(outage):
