@@ -1,13 +1,12 @@
 """Alerts as commands show them: in a list, with all facts, and what to do next."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import ngettext
 
-from sisy.alerting.problem import as_sentence
 from sisy.management.looks import severity
 from sisy.management.table import Lines, Look, shown
 from sisy.models import Alert
@@ -15,7 +14,7 @@ from sisy.records.problems import Kind
 from sisy.reports import skipping
 from sisy.reports.alerts.facts import Facts
 from sisy.reports.alerts.grouping import AlertGroup
-from sisy.reports.formatting import first_of
+from sisy.reports.alerts.history import rows_of
 from sisy.reports.notes import first_line
 from sisy.runtime.durations import in_zone
 
@@ -36,20 +35,6 @@ def severity_now(alert: Alert, seen: AlertGroup | None) -> str:
     return str(seen.severity if seen else alert.severity)
 
 
-def line_of(alert: Alert, seen: AlertGroup | None, now: datetime) -> dict[str, Any]:
-    """Return the row of an alert in a list for people; for ``seen``, see `facts_of`."""
-    facts = facts_of(alert, seen, now)
-    return {
-        "id": alert.pk,
-        "severity": severity(facts["severity"]),
-        "problem": str(alert.get_kind_display()),
-        "what": f"queue {alert.name}" if alert.is_about_queue else alert.name,
-        "since": alert.since,
-        "state": facts["state"],
-        "why": facts["why"],
-    }
-
-
 def lines_of(
     alerts: Iterable[Alert], seen: Mapping[int, AlertGroup], now: datetime
 ) -> list[dict[str, Any]]:
@@ -58,26 +43,18 @@ def lines_of(
     Args:
         seen: what `facts_of` needs, by the key of each open alert.
     """
-    together: dict[Hashable, list[Alert]] = {}
-    for alert in alerts:
-        together.setdefault(alert.pk if alert.is_open else _problem_of(alert), []).append(alert)
-    lines = []
-    for alert, *others in together.values():
-        line = line_of(alert, seen.get(alert.pk), now)
-        if others:
-            line["what"] = first_of([line["what"]], 1 + len(others), most=1)
-            line["since"] = min(one.since for one in (alert, *others))
-            if any(one.why != alert.why for one in others):
-                line["why"] = as_sentence(alert.cause)
-        lines.append(line)
-    return lines
-
-
-def _problem_of(alert: Alert) -> Hashable:
-    """Return what closed alerts of the same problem have in common."""
-    # An outage has a cause of its own. Other causes happen again and again.
-    is_outage = alert.kind == Kind.MISSED and alert.cause
-    return (alert.kind, alert.cause or alert.why, None if is_outage else alert.since)
+    return [
+        {
+            "id": row.lead.pk,
+            "severity": severity(str(row.severity)),
+            "problem": str(row.lead.get_kind_display()),
+            "what": row.what,
+            "since": row.since,
+            "state": state_of(row.lead, now),
+            "why": row.why,
+        }
+        for row in rows_of(alerts, seen)
+    ]
 
 
 def facts_of(alert: Alert, seen: AlertGroup | None, now: datetime) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from sisy.records.problems import Kind, severity_of
 from sisy.reports.alerts import seen_now
 from sisy.reports.alerts.facts import facts_beside
 from sisy.reports.alerts.grouping import AlertGroup
-from sisy.reports.alerts.recovered import DAY, MAX_CLOSED_READ, closed_since, recovered_alerts
+from sisy.reports.alerts.recovered import DAY, closed_in_words, closed_since, recovered_alerts
 from sisy.reports.alerts.streaks import KINDS as MAY_FLAP
 from sisy.reports.ledger import key_of
 from sisy.reports.notes import first_line
@@ -128,23 +128,15 @@ class AlertVerbs(VerbCommand):
 
     def _seen(self, alerts: Sequence[Alert]) -> dict[int, AlertGroup]:
         """Return, by the key of each open alert, what its latest runs say."""
-        found = seen_now(self.using, alerts, self.now, in_full=True)
-        return {alert.record.pk: one for one in found for alert in one.alerts if alert.record}
+        return seen_now(self.using, alerts, self.now, in_full=True)
 
     def _say_what_is_over(self) -> None:
         """Say how many alerts were closed recently, and which delays may recur."""
         if closed := closed_since(self.using, self.now - DAY):
-            number = f"{closed}+" if closed == MAX_CLOSED_READ else str(closed)
-            words = ngettext(
-                "%s alert was closed in the last 24 hours. To list it, too: "
-                "manage.py sisy_alerts list --all",
-                "%s alerts were closed in the last 24 hours. To list them, too: "
-                "manage.py sisy_alerts list --all",
-                closed,
-            )
-            self.say(words % number)
+            said = closed_in_words(closed)
+            self.say(f"{said} To list closed alerts, too: manage.py sisy_alerts list --all")
         for alert in recovered_alerts(self.using, self.now) if closed else ():
-            self.explain(f"{alert.why} {alert.fix}")
+            self.explain(f"{alert.why} {alert.fix}".rstrip())
 
     def do_show(self, *, alert: int, **options: Any) -> None:
         [found] = self._named([alert])

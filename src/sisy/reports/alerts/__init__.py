@@ -60,8 +60,8 @@ def open_alerts(using: str, now: datetime, about: Q, *, in_full: bool) -> list[A
 
 def seen_now(
     using: str, records: Iterable[AlertRecord], now: datetime, *, in_full: bool
-) -> list[AlertGroup]:
-    """Return those of some recorded alerts that are open, with what the latest runs say.
+) -> dict[int, AlertGroup]:
+    """Return what the latest runs say about those of some recorded alerts that are open, by key.
 
     Each is alone in its group, so that its words are those of the overview.
 
@@ -70,7 +70,9 @@ def seen_now(
     """
     recorded = [of_record(record) for record in records if record.is_open]
     found = with_gaps(using, with_latest_runs(using, recorded, now, in_full=in_full), now)
-    return [group for alert in found for group in grouped([alert])]
+    return {
+        alert.record.pk: group for alert in found for group in grouped([alert]) if alert.record
+    }
 
 
 def find_alerts(

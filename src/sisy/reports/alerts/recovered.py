@@ -76,6 +76,17 @@ def closed_since(using: str, since: datetime) -> int:
     return closed.order_by("-closed_at")[:MAX_CLOSED_READ].count()
 
 
+def closed_in_words(closed: int) -> str:
+    """Return how many alerts were closed in the last 24 hours; see `closed_since`."""
+    number = f"{closed}+" if closed == MAX_CLOSED_READ else str(closed)
+    words = ngettext(
+        "%s alert was closed in the last 24 hours.",
+        "%s alerts were closed in the last 24 hours.",
+        closed,
+    )
+    return words % number
+
+
 def recovered_alerts(using: str, now: datetime) -> Iterator[Alert]:
     """Yield the delays of the last 24 hours that are over, the longest first."""
     delays = past_delays(using, now)
