@@ -20,7 +20,7 @@ SMALL = """(least) => ['a', 'button', 'summary', 'select', 'label']
     .map((each) => [each.getBoundingClientRect().height, each])
     .filter(([height]) => height < least - 0.5)
     .map(([height, each]) => `${height} ${each.className} ${each.textContent.trim()}`)"""
-PAGES = ("", "tasks/", "runs/", "load/", "fleet/", "schedule/")
+PAGES = ("", "alerts/", "tasks/", "runs/", "load/", "fleet/", "schedule/")
 ON_CALL = (
     ".sisy-alerts :is(button, .sisy-button, .sisy-menu > summary), .sisy-alert-head a, "
     ".sisy-leaf a, .sisy-fold, .sisy-pick, .sisy-zoom a, .sisy-trail a, .sisy-filter button, "

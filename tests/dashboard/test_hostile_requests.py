@@ -81,7 +81,7 @@ RIGHT = {
 }
 """Pages on which one wrong value keeps others from being read, with right ones."""
 
-TOGETHER = ("overview", "task")
+TOGETHER = ("overview", "task", "alerts")
 """Pages on which each value is read by itself."""
 
 FORMS = {

@@ -114,6 +114,8 @@ def fix_of(group: AlertGroup) -> str:
     fix = "" if group.fix in group.why else group.fix
     if group.lead.kind == Kind.MISSED and len(group.same) > 1:
         return f"{fix} To list them: manage.py sisy_runs list --state missed --since 24h."
+    if group.lead.is_over and group.since is None:
+        return "To list all of them: manage.py sisy_alerts list --all"
     return fix
 
 

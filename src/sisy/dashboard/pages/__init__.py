@@ -9,6 +9,7 @@ from sisy.dashboard.pages.acting import (
     RunActing,
     TaskActing,
 )
+from sisy.dashboard.pages.alerts import AlertsPage
 from sisy.dashboard.pages.backfill import BackfillPage
 from sisy.dashboard.pages.editor import EditorPage
 from sisy.dashboard.pages.export import ExportView
@@ -46,6 +47,7 @@ PAGES: dict[str, tuple[str, Any]] = {
     "preferences": ("preferences/", PreferencesView),
     "act_on_tasks": ("tasks/do/<str:verb>/", TaskActing),
     "act_on_runs": ("runs/do/<str:verb>/", RunActing),
+    "alerts": ("alerts/", AlertsPage),
     "act_on_alerts": ("alerts/do/<str:verb>/", AlertActing),
     "act_on_process": ("processes/do/<str:verb>/", ProcessActing),
     "act_on_queue": ("queues/do/<str:verb>/", QueueActing),

@@ -18,6 +18,7 @@ from sisy.reports import formatting
 from sisy.reports.alerts import Severity, find_alerts
 from sisy.reports.alerts.grouping import AlertGroup, grouped
 from sisy.reports.alerts.recorded import last_closed_at
+from sisy.reports.alerts.recovered import closed_in_words, closed_since
 from sisy.reports.alerts.verdict import by_need, first_since, in_words, problems_in
 from sisy.reports.figures import Figures, figures
 from sisy.reports.fleet import status
@@ -123,6 +124,7 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     using, now = page_request.using, page_request.now
     groups = by_need(grouped(find_alerts(using, now, in_full=page_request.sees_details)), now)
     verdict = in_words(groups, now)
+    closed = closed_since(using, now - DAY)
     return rows_of(page_request, groups) | {
         "verdict": verdict,
         "index": [group for group in problems_in(groups) if not group.is_handled(now)],
@@ -130,6 +132,7 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
         "since": first_since(groups),
         "has_several": len(problems_in(groups)) > 1,
         "cleared_at": None if verdict else last_closed_at(using),
+        "closed": closed_in_words(closed) if closed else "",
         "dead_letters": dead_letters(using),
         "messages_address": _messages_address(page_request),
     }

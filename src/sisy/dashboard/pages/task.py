@@ -21,6 +21,7 @@ from sisy.records.small_tables import QueuedRun, planned_ahead
 from sisy.records.task_change import MAX_KEPT
 from sisy.reports.alerts import open_alerts
 from sisy.reports.alerts.grouping import grouped
+from sisy.reports.alerts.history import number_of_task
 from sisy.reports.alerts.recorded import about_task
 from sisy.reports.daily import days_of
 from sisy.reports.explain import why_queued
@@ -122,6 +123,7 @@ def build_head(page_request: PageRequest) -> dict[str, Any]:
     return {
         "task": task,
         "counts": known,
+        "alerts": number_of_task(page_request.using, task.pk),
         "queued": first,
         "why": why_queued(first, page_request.now, zone) if first else "",
         "declared": declared.in_words(task),

@@ -103,6 +103,8 @@ class AlertGroup:
     @property
     def fix(self) -> str:
         """The advice; empty if the text has it."""
+        if self.lead.is_over:
+            return self.lead.fix
         general = (
             str(FOR_ONE_OCCURRENCE)
             if self.is_one_occurrence
@@ -289,10 +291,8 @@ def _key(alert: Alert) -> str:
 def _subject(alert: Alert) -> str:
     if alert.what and alert.next_run:
         moment = in_zone(alert.next_run, timezone.get_current_timezone())
-        return gettext("%(task)s (due again at %(moment)s)") % {
-            "task": alert.what,
-            "moment": moment,
-        }
+        named = {"task": alert.what, "moment": moment}
+        return gettext("%(task)s (due again at %(moment)s)") % named
     if alert.what:
         return alert.what
     if not alert.queues:

@@ -2,20 +2,70 @@
 
 One night's delay may close sixteen alerts that say the same. They are one row of a list. Open
 alerts have a row each, because people handle them one by one.
+
+An index leads to the alerts of a task. No index has those of a kind or in a state, so a search for
+these reads the newest `MAX_LOOKED_AT` alerts. The reader can continue from there.
 """
 
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 
-from sisy.alerting.problem import as_sentence
+from sisy.alerting.problem import as_sentence, of_task
 from sisy.models import Alert as AlertRecord
+from sisy.models.alert import AlertQuerySet
 from sisy.records.problems import Kind, Severity
 from sisy.reports import formatting
 from sisy.reports.alerts.grouping import AlertGroup
+from sisy.reports.filters import Filter
+from sisy.reports.ledger import PAGE_LIMIT, key_of
+
+MAX_READ = 500  # alerts of a page, of which those that share a row may be many
+MAX_LOOKED_AT = 10_000  # alerts that a search without an index reads
+MAX_COUNTED = 100  # alerts of a task
+OPEN, CLOSED = STATES = ("open", "closed")
+KINDS = (
+    *(Kind.FAILING, Kind.LOST, Kind.MISSED, Kind.BROKEN, Kind.LATE, Kind.SLOW, Kind.STALLED),
+    *(Kind.SILENT, Kind.QUEUED, Kind.NO_WORKER, Kind.NO_HEARTBEAT),
+)
+"""The kinds that have alerts. Reports find problems of the other kinds in each request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertFilter(Filter):
+    """The filters of a list of alerts."""
+
+    choices = {"state": STATES, "kind": [kind.value for kind in KINDS]}
+
+    state: str = ""
+    kind: str = ""
+    task: str = ""
+
+    @property
+    def is_anything(self) -> bool:
+        """Return whether all alerts match."""
+        return not any(getattr(self, field.name) for field in fields(self))
+
+    @property
+    def has_index(self) -> bool:
+        """Return whether an index leads to the alerts that match, or all alerts do."""
+        return bool(self.task) or self.is_anything
+
+    def alerts(self, using: str) -> AlertQuerySet:
+        """Return the alerts that match; none for an unknown value."""
+        found: AlertQuerySet = AlertRecord.objects.using(using).all()
+        is_known = all(getattr(self, name) in ("", *known) for name, known in self.choices.items())
+        task = key_of(self.task)
+        if not is_known or (self.task and task is None):
+            return found.none()
+        if self.state:
+            found = found.open() if self.state == OPEN else found.closed()
+        if self.kind:
+            found = found.filter(kind=self.kind)
+        return found if task is None else found.filter(subject=of_task(task))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +148,39 @@ class AlertRow:
         return ", ".join(sorted({alert.acknowledged_by for alert in self.alerts} - {""}))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertPage:
+    """A page of the history.
+
+    Attributes:
+        alerts: the alerts of at most `PAGE_LIMIT` rows, newest first.
+        next_before: the key below which the next page begins; None if this is the last one.
+        is_cut_short: whether the search stopped before it found enough.
+    """
+
+    alerts: Sequence[AlertRecord]
+    next_before: int | None
+    is_cut_short: bool
+
+
+def page_of_alerts(using: str, filters: AlertFilter, before: int | None) -> AlertPage:
+    """Return the newest alerts that match, with keys below ``before``."""
+    found = filters.alerts(using)
+    if before is not None:
+        found = found.filter(pk__lt=before)
+    last = None if filters.has_index else _last_looked_at(using, before)
+    if last is not None:
+        found = found.filter(pk__gte=last)
+    read = list(found.order_by("-pk")[: MAX_READ + 1])
+    shown = _of_rows(read[:MAX_READ], PAGE_LIMIT)
+    has_more = len(shown) < len(read)
+    return AlertPage(
+        alerts=shown,
+        next_before=shown[-1].pk if has_more else last,
+        is_cut_short=not has_more and last is not None,
+    )
+
+
 def rows_of(alerts: Iterable[AlertRecord], seen: Mapping[int, AlertGroup]) -> list[AlertRow]:
     """Return the rows of a list. Closed alerts of one problem are one row.
 
@@ -111,6 +194,32 @@ def rows_of(alerts: Iterable[AlertRecord], seen: Mapping[int, AlertGroup]) -> li
         AlertRow(alerts=tuple(several), seen=seen.get(several[0].pk))
         for several in together.values()
     ]
+
+
+def number_of_task(using: str, task: int) -> str:
+    """Return how many alerts a task has had, such as "3" or "100+"; empty for none."""
+    alerts = AlertRecord.objects.using(using).filter(subject=of_task(task)).order_by()
+    number = alerts[: MAX_COUNTED + 1].count()
+    return f"{MAX_COUNTED}+" if number > MAX_COUNTED else str(number or "")
+
+
+def _last_looked_at(using: str, before: int | None) -> int | None:
+    """Return the key at which a search without an index stops; None if it reads all alerts."""
+    alerts = AlertRecord.objects.using(using).order_by("-pk")
+    if before is not None:
+        alerts = alerts.filter(pk__lt=before)
+    keys = alerts.values_list("pk", flat=True)[MAX_LOOKED_AT - 1 : MAX_LOOKED_AT]
+    return next(iter(keys), None)
+
+
+def _of_rows(alerts: Sequence[AlertRecord], most: int) -> Sequence[AlertRecord]:
+    """Return the first alerts, up to that with which one more row would begin."""
+    rows = set()
+    for place, alert in enumerate(alerts):
+        rows.add(_row_of(alert))
+        if len(rows) > most:
+            return alerts[:place]
+    return alerts
 
 
 def _row_of(alert: AlertRecord) -> Hashable:

@@ -112,7 +112,6 @@ def recovered_alerts(using: str, now: datetime) -> Iterator[Alert]:
             kind=Kind.LATE,
             severity=Severity.INFO,
             why=words % more,
-            fix=gettext("Run 'manage.py sisy_alerts list --all' to see all of them."),
             number=more,
             is_over=True,
         )
