@@ -54,7 +54,7 @@ def test_a_worker_skips_the_runs_above_the_limit_of_queued_ones(settings):
     assert would_be_skipped("default", "print", NOON) == Skipped(by_policy=0, by_limit=5)
     text = said("sisy_queues list")
     assert "raise the setting SISY_BUFFER_LIMIT, which is 3." in text
-    assert "Otherwise up to 5 queued runs are skipped" in text
+    assert "Otherwise up to 5 of the queued runs are skipped" in text
     claim(worker(), ["print"], 10, NOON)
     assert Run.objects.filter(state="skipped").count() == 5
 

@@ -88,10 +88,10 @@ def warning(using: str, queue: str, now: datetime, task: int | None = None) -> s
     )
     by_limit = ngettext(
         "Before a worker starts, raise the setting SISY_BUFFER_LIMIT, which is %(limit)d. "
-        "Otherwise %(number)d queued run is skipped, because more runs of its task are queued.",
+        "Otherwise %(number)d of the queued runs is skipped: more are queued than it allows.",
         "Before a worker starts, raise the setting SISY_BUFFER_LIMIT, which is %(limit)d. "
-        "Otherwise up to %(number)d queued runs are skipped, because more runs of their task are "
-        "queued.",
+        "Otherwise up to %(number)d of the queued runs are skipped: more are queued than it "
+        "allows.",
         skipped.by_limit,
     )
     named = {"limit": conf.get_settings().buffer_limit, "number": skipped.by_limit}
