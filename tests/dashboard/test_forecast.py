@@ -47,6 +47,8 @@ def test_a_task_that_is_due_too_often_for_single_bars_has_none():
     assert (found.bars, found.crowded) == ([], (window.place(NOON + MINUTE), 100.0))
     both = joined([found, upcoming(task, window, NOON + 2 * HOUR, SECOND)])
     assert (len(both.bars), both.crowded) == (60, found.crowded)
+    ending = stored(scheduled("* * * * *", end_running=NOON + 2 * HOUR))
+    assert upcoming(ending, window, NOON, SECOND).crowded == (found.crowded[0], 75.0)
     # Those that will probably overlap are seen.
     assert all(bar.overlaps for bar in upcoming(task, window, NOON, TAKES).bars)
 

@@ -59,7 +59,8 @@ def upcoming(
     bars: list[ForecastBar] = []
     for due in occurrences(task, max(now, window.start), window.end):
         if len(bars) == MAX_BARS_DRAWN:
-            return Upcoming(bars=_overlapping(bars), crowded=(bars[0].x, 100.0))
+            last = window.place(task.end_running or window.end)
+            return Upcoming(bars=_overlapping(bars), crowded=(bars[0].x, last))
         x = window.place(due)
         width = max(NARROWEST, window.place(due + takes) - x)
         bars.append(ForecastBar(due=due, x=x, width=width, overlaps=overlap.note(due)))
