@@ -1,4 +1,4 @@
-"""``sisy_alerts list``, ``show``, ``ack``, ``mute``, ``unmute`` and ``close``."""
+"""``sisy_alerts list``, ``show``, ``ack``, ``unack``, ``mute``, ``unmute`` and ``close``."""
 
 import pytest
 from django.core.management import CommandError
@@ -127,7 +127,7 @@ def test_people_acknowledge_mute_unmute_and_close_alerts():
     alert = opened()
     assert told(f"sisy_alerts ack {alert.pk} --by ann") == {"changed": 1}
     text = said(f"sisy_alerts mute {alert.pk} --hours 3 --by bob")
-    assert text == "Muted 1 alert until 2026-05-05 15:00:00 UTC.\n"
+    assert text == "Muted until 2026-05-05 15:00:00 UTC: failing: import.\n"
     assert f"sisy_alerts unmute {alert.pk}" in said(f"sisy_alerts show {alert.pk}")
     alert.refresh_from_db()
     assert (alert.acknowledged_by, alert.muted_by) == ("ann", "bob")
@@ -139,6 +139,28 @@ def test_people_acknowledge_mute_unmute_and_close_alerts():
     alert.refresh_from_db()
     assert not alert.is_open
     assert alert.closed_by
+
+
+def test_an_acknowledgement_is_undone_by_a_verb_that_show_names():
+    alert = opened(kind=Kind.NO_WORKER, subject="queue:labels", label="", queue="labels")
+    assert said(f"sisy_alerts ack {alert.pk}") == "Acknowledged: no worker: labels.\n"
+    assert f"manage.py sisy_alerts unack {alert.pk}" in said(f"sisy_alerts show {alert.pk}")
+    undone = said(f"sisy_alerts unack {alert.pk}")
+    assert undone == "No longer acknowledged: no worker: labels.\n"
+    alert.refresh_from_db()
+    assert (alert.acknowledged_at, alert.acknowledged_by) == (None, "")
+    refused = str(failure_of(f"sisy_alerts unack {alert.pk}"))
+    assert refused == f"Nothing to do. Alert {alert.pk} is not acknowledged."
+
+
+def test_a_verb_names_one_alert_and_counts_several():
+    one, another = opened(5), opened(6)
+    assert said(f"sisy_alerts close {one.pk}").startswith("Closed: failing: import. New ")
+    several = opened(7)
+    text = said(f"sisy_alerts ack {another.pk} {several.pk}")
+    assert text == "Acknowledged 2 alerts.\n"
+    text = said(f"sisy_alerts unack {another.pk} {several.pk}")
+    assert text == "2 alerts are no longer acknowledged.\n"
 
 
 def test_an_alert_is_muted_until_a_moment():

@@ -105,6 +105,8 @@ def next_steps(alert: Alert, fix: str, using: str, now: datetime) -> Iterator[st
         yield "To see what holds up the queue: manage.py sisy_queues list"
     if alert.acknowledged_at is None:
         yield f"To show that you are handling it: manage.py sisy_alerts ack {alert.pk}"
+    else:
+        yield f"To undo the acknowledgement: manage.py sisy_alerts unack {alert.pk}"
     if alert.is_muted(now):
         yield f"To unmute it: manage.py sisy_alerts unmute {alert.pk}"
 
@@ -184,6 +186,8 @@ def _why_unchanged(alert: Alert, verb: str, now: datetime) -> str:
         return f"{name} is not muted."
     if not alert.is_open and alert.closed_at is not None:
         return f"{name} was closed at {in_zone(alert.closed_at, zone)}."
+    if verb == "unack" and alert.acknowledged_at is None:
+        return f"{name} is not acknowledged."
     if verb == "ack" and alert.acknowledged_at is not None:
         by = alert.acknowledged_by
         at = in_zone(alert.acknowledged_at, zone)

@@ -41,7 +41,7 @@ def alert_key(text: str) -> int:
 
 
 class AlertVerbs(VerbCommand):
-    """The verbs ``list``, ``show``, ``ack``, ``mute``, ``unmute`` and ``close``."""
+    """The verbs ``list``, ``show``, ``ack``, ``unack``, ``mute``, ``unmute`` and ``close``."""
 
     def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
         listing = verb("list", "list open alerts, newest first")
@@ -66,6 +66,7 @@ class AlertVerbs(VerbCommand):
             "alert", type=alert_key, metavar="ALERT", help="key of an alert"
         )
         self._add_change(verb("ack", "acknowledge alerts: show others that you are handling them"))
+        _add_keys(verb("unack", "undo ack: show others that you no longer handle the alerts"))
         mute = verb("mute", "send no messages about alerts for a while")
         self._add_change(mute)
         mute.add_argument(
@@ -85,9 +86,7 @@ class AlertVerbs(VerbCommand):
 
     @staticmethod
     def _add_change(parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "alerts", nargs="+", type=alert_key, metavar="ALERT", help="keys of alerts"
-        )
+        _add_keys(parser)
         add_by(parser)
 
     def do_list(
@@ -169,7 +168,16 @@ class AlertVerbs(VerbCommand):
     def do_ack(self, *, alerts: list[int], by: str, **options: Any) -> None:
         named = self._named(alerts)
         count = named.acknowledge(who(by), self.now)
-        self._say_changed(named, "ack", count, "Acknowledged %d alert.", "Acknowledged %d alerts.")
+        words = ngettext("Acknowledged %d alert", "Acknowledged %d alerts", count) % count
+        self._say_changed(named, "ack", count, "Acknowledged", words)
+
+    def do_unack(self, *, alerts: list[int], **options: Any) -> None:
+        named = self._named(alerts)
+        count = named.unacknowledge()
+        words = ngettext(
+            "%d alert is no longer acknowledged", "%d alerts are no longer acknowledged", count
+        )
+        self._say_changed(named, "unack", count, "No longer acknowledged", words % count)
 
     def do_mute(
         self, *, alerts: list[int], by: str, hours: int, until: str | None, **options: Any
@@ -178,19 +186,22 @@ class AlertVerbs(VerbCommand):
         moment = end or self.now + timedelta(hours=hours)
         named = self._named(alerts)
         count = named.mute(moment, who(by))
-        more = f" until {in_zone(moment, timezone.get_default_timezone())}."
-        self._say_changed(named, "mute", count, "Muted %d alert", "Muted %d alerts", more)
+        lasts = f" until {in_zone(moment, timezone.get_default_timezone())}"
+        words = ngettext("Muted %d alert", "Muted %d alerts", count) % count
+        self._say_changed(named, "mute", count, f"Muted{lasts}", words + lasts)
 
     def do_unmute(self, *, alerts: list[int], **options: Any) -> None:
         named = self._named(alerts)
         count = named.unmute(self.now)
-        self._say_changed(named, "unmute", count, "Unmuted %d alert.", "Unmuted %d alerts.")
+        words = ngettext("Unmuted %d alert", "Unmuted %d alerts", count) % count
+        self._say_changed(named, "unmute", count, "Unmuted", words)
 
     def do_close(self, *, alerts: list[int], by: str, **options: Any) -> None:
         named = self._named(alerts)
         count = named.close(who(by), self.now)
+        words = ngettext("Closed %d alert", "Closed %d alerts", count) % count
         more = " New evidence of a problem opens an alert again."
-        self._say_changed(named, "close", count, "Closed %d alert.", "Closed %d alerts.", more)
+        self._say_changed(named, "close", count, "Closed", words, more)
 
     def _named(self, keys: Sequence[int]) -> AlertQuerySet:
         """Return the alerts with these keys.
@@ -209,7 +220,20 @@ class AlertVerbs(VerbCommand):
     def _say_changed(
         self, named: AlertQuerySet, verb: str, count: int, one: str, many: str, more: str = ""
     ) -> None:
-        """Say how many of the named alerts a verb changed; if none, raise the reason."""
+        """Say which alert a verb changed, or how many of several; if none, raise the reason.
+
+        Args:
+            one: the words before the name of the only alert, such as "Closed".
+            many: the words if several were named, such as "Closed 3 alerts".
+        """
+        alerts = list(named.order_by("pk"))
         if not count:
-            raise CommandError(unchanged(named.order_by("pk"), verb, self.now))
-        self.say_with(ngettext(one, many, count) % count + more, changed=count)
+            raise CommandError(unchanged(alerts, verb, self.now))
+        words = many if alerts[1:] else f"{one}: {alerts[0]}"
+        self.say_with(f"{words}.{more}", changed=count)
+
+
+def _add_keys(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "alerts", nargs="+", type=alert_key, metavar="ALERT", help="keys of alerts"
+    )
