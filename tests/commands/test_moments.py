@@ -1,6 +1,6 @@
 """Every command accepts the same forms of a moment, and rejects others with exit code 2."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import CommandError
@@ -112,3 +112,58 @@ def test_a_time_that_is_over_today_is_tomorrow_in_the_zone_of_the_task():
     said("sisy_tasks pause tea --until 13:00")  # it is 14:00 there
     task.refresh_from_db()
     assert task.paused_until == NOON + timedelta(hours=23)
+
+
+def test_a_forecast_to_a_time_of_day_may_have_a_midnight_between():
+    scheduled("0 * * * *", label="tea")
+    rows = told("sisy_simulate 23:00 02:00")["occurrences"]
+    assert [row["due"][8:13] for row in rows] == ["05T23", "06T00", "06T01"]
+    rows = told("sisy_simulate 2026-05-07T23:00 01:00")["occurrences"]
+    assert [row["due"][8:13] for row in rows] == ["07T23", "08T00"]
+    assert len(told("sisy_simulate 14:00 16:00")["occurrences"]) == 2
+
+
+def test_the_next_time_of_day_is_found_on_a_day_of_23_hours():
+    day_before = datetime(2026, 3, 28, 12, tzinfo=UTC)  # at 02:00, the clocks are set forward
+    _, end = moments.future_range("23:30", "03:30", "Europe/Berlin", day_before)
+    assert f"{end:%Y-%m-%d %H:%M %Z}" == "2026-03-29 03:30 CEST"
+
+
+def test_a_backfill_from_a_time_of_day_may_have_a_midnight_between(noon):
+    task = scheduled("0 * * * *", label="tea")
+    noon.moment = NOON + DAY
+    rows = told(f"sisy_tasks backfill {task.pk} 22:00 02:00 --dry-run --again")
+    assert [row["due"][8:13] for row in rows] == ["05T22", "05T23", "06T00", "06T01"]
+    assert told("sisy_runs list --since 22:00 --until 02:00")["runs"] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (
+            "sisy_simulate 3h 1h",
+            "FROM (2026-05-05 15:00:00 UTC) is not before TO (2026-05-05 13:00:00 UTC). Here, a "
+            "duration such as '1h' counts from now.",
+        ),
+        (
+            "sisy_tasks backfill tea 1h 3h",
+            "FROM (2026-05-05 11:00:00 UTC) is not before TO (2026-05-05 09:00:00 UTC). Here, a "
+            "duration such as '3h' counts back from now.",
+        ),
+        (
+            "sisy_tasks backfill tea 2h '2026-05-05 09:00'",
+            "FROM (2026-05-05 10:00:00 UTC) is not before TO (2026-05-05 09:00:00 UTC). Here, a "
+            "duration such as '2h' counts back from now.",
+        ),
+        (
+            "sisy_simulate now '2026-05-05 09:00'",
+            "FROM (2026-05-05 12:00:00 UTC) is not before TO (2026-05-05 09:00:00 UTC).",
+        ),
+    ],
+)
+def test_an_empty_range_is_rejected_with_its_moments_in_words(line, error):
+    scheduled(label="tea")
+    with pytest.raises(CommandError) as raised:
+        said(line)
+    assert str(raised.value) == error
+    assert raised.value.returncode == 2

@@ -151,7 +151,7 @@ def test_a_site_without_runs_says_so():
         ("--worker nowhere", "No host or worker is named 'nowhere'"),
         ("--since soon", "'soon' is not a valid date and time. Use a duration, such as 30m"),
         ("--since 999999d", "'999999d' is too long ago"),
-        ("--since 1h --until 2h", "--since 1h is not before --until 2h"),
+        ("--since 1h --until 2h", r"--since \(2026-\S+ \S+ UTC\) is not before --until"),
         ("--state fail", r"'fail' is not valid\. Did you mean 'failed'\? Use one of queued, "),
         ("--origin scheduled", r"'scheduled' is not valid\. Did you mean 'schedule'\?"),
     ],

@@ -160,7 +160,7 @@ def test_only_the_named_tasks_are_simulated():
 
 
 def test_an_invalid_range_is_rejected():
-    with pytest.raises(CommandError, match="TO must be after FROM"):
+    with pytest.raises(CommandError, match=r"^FROM \(2026-05-07 00:00:00 UTC\) is not before TO"):
         said("sisy_simulate 2026-05-07 2026-05-06")
     assert "Nothing is due." in said("sisy_simulate 2026-05-06 2026-05-07")
 

@@ -65,8 +65,8 @@ def until(text: str | None, zone: str, now: datetime) -> datetime | None:
     if text is None:
         return None
     moment = future(text, zone, now)
-    if moment <= now and TIME.fullmatch(text.strip()):
-        moment = _moment(text, zone, now + DAY, sign=1)
+    if moment <= now and _is_time(text):
+        moment = _nearest(text, zone, now, sign=1)
     if moment > now:
         return moment
     raise invalid(
@@ -76,23 +76,85 @@ def until(text: str | None, zone: str, now: datetime) -> datetime | None:
 
 
 def past_range(start: str, end: str, zone: str, now: datetime) -> tuple[datetime, datetime]:
-    """Return the moments of FROM and TO; see `past`.
+    """Return the moments of FROM and TO; see `past_between`.
 
     Raises:
         CommandError: one is not valid, or the range is empty, or ends in the future.
     """
-    first, last, where = past(start, zone, now), past(end, zone, now), zone_named(zone)
-    if first >= last:
-        raise invalid(
-            f"FROM ({durations.in_zone(first, where)}) is not before TO "
-            f"({durations.in_zone(last, where)})."
-        )
+    first, last = past_between(start, end, zone, now)
+    where = zone_named(zone)
     if last > now:
         raise invalid(
             f"TO ({durations.in_zone(last, where)}) is in the future. Use a moment in the past, "
-            f"such as now: it is {durations.in_zone(now, where)}."
+            f"such as now: it is {durations.in_zone(now, where)}.{_counts(end, 'back from now')}"
         )
     return first, last
+
+
+def past_between(
+    start: str, end: str, zone: str, now: datetime, names: tuple[str, str] = ("FROM", "TO")
+) -> tuple[datetime, datetime]:
+    """Return the moments of a range; see `past`. Two times of day may have a midnight between.
+
+    Args:
+        names: the names of the two arguments.
+
+    Raises:
+        CommandError: one is not valid, or the range is empty.
+    """
+    first, last = past(start, zone, now), past(end, zone, now)
+    if last <= first and _is_time(start) and _is_time(end):
+        first = _nearest(start, zone, last, sign=-1)
+    _check_order(first, last, (start, end), names, zone, "back from now")
+    return first, last
+
+
+def future_range(start: str, end: str, zone: str, now: datetime) -> tuple[datetime, datetime]:
+    """Return the moments of FROM and TO; see `future`. A time of day TO is the next after FROM.
+
+    Raises:
+        CommandError: one is not valid, or the range is empty.
+    """
+    first, last = future(start, zone, now), future(end, zone, now)
+    if last <= first and _is_time(end):
+        last = _nearest(end, zone, first, sign=1)
+    _check_order(first, last, (start, end), ("FROM", "TO"), zone, "from now")
+    return first, last
+
+
+def _check_order(
+    first: datetime,
+    last: datetime,
+    texts: tuple[str, str],
+    names: tuple[str, str],
+    zone: str,
+    count: str,
+) -> None:
+    if first < last:
+        return
+    (start, end), where = names, zone_named(zone)
+    hint = _counts(texts[1], count) or _counts(texts[0], count)
+    raise invalid(
+        f"{start} ({durations.in_zone(first, where)}) is not before {end} "
+        f"({durations.in_zone(last, where)}).{hint}"
+    )
+
+
+def _counts(text: str, count: str) -> str:
+    """Return how a duration is read, if a text is one."""
+    found = DURATION.fullmatch(text.strip())
+    return f" Here, a duration such as {text.strip()!r} counts {count}." if found else ""
+
+
+def _is_time(text: str) -> bool:
+    return TIME.fullmatch(text.strip()) is not None
+
+
+def _nearest(text: str, zone: str, moment: datetime, *, sign: int) -> datetime:
+    """Return the first moment after another, or before it, that has a time of day."""
+    # Half a day at a time, because a day may have 23 or 25 hours.
+    nearby = (_moment(text, zone, moment + sign * n * DAY / 2, sign=sign) for n in range(4))
+    return next(each for each in nearby if (each - moment) * sign > timedelta())
 
 
 def _moment(text: str, zone: str, now: datetime, *, sign: int, alternative: str = "") -> datetime:
@@ -106,7 +168,7 @@ def _moment(text: str, zone: str, now: datetime, *, sign: int, alternative: str 
         )
     if not calendar.is_within(moment):
         raise invalid(
-            f"'{moment}' is not a valid date and time. Use a year from {calendar.YEARS}."
+            f"{text.strip()!r} is not a valid date and time. Use a year from {calendar.YEARS}."
         )
     return moment
 

@@ -74,8 +74,9 @@ def search_of(options: Mapping[str, Any], using: str, now: datetime) -> RunSearc
         moments.past(options[name], zone, now) if options[name] else None
         for name in ("since", "until")
     )
-    if since is not None and until is not None and since >= until:
-        raise invalid(f"--since {options['since']} is not before --until {options['until']}.")
+    if since is not None and until is not None:
+        texts = options["since"], options["until"]
+        since, until = moments.past_between(*texts, zone, now, ("--since", "--until"))
     tasks, label = lookup.tasks_named(options["task"], using) if options["task"] else ((), "")
     worker = options["worker"]
     return RunSearch(

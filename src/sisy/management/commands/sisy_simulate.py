@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 from sisy import clock
 from sisy.alerting.capacity import running
 from sisy.management import lookup, moments
-from sisy.management.arguments import MAX_COUNT, invalid, whole
+from sisy.management.arguments import MAX_COUNT, whole
 from sisy.management.output import AnsweringCommand
 from sisy.management.progress import Progress
 from sisy.models import Task, TaskState
@@ -51,7 +51,8 @@ class Command(AnsweringCommand):
             "end",
             nargs="?",
             metavar="TO",
-            help="the end of the range (exclusive; default: 24 hours after FROM)",
+            help="the end of the range (exclusive; default: 24 hours after FROM); a time of "
+            "day, such as 02:00, is the next one after FROM",
         )
         parser.add_argument(
             "--task", action="append", metavar="TASK", help="only this task (repeatable)"
@@ -74,10 +75,11 @@ class Command(AnsweringCommand):
         using = router.db_for_write(Task)
         zone = timezone.get_default_timezone_name()
         now = clock.now(using)
-        start = moments.future(options["start"], zone, now)
-        end = moments.future(options["end"], zone, now) if options["end"] else start + DAY
-        if end <= start:
-            raise invalid(f"TO must be after FROM, but {end} is not after {start}.")
+        if options["end"]:
+            start, end = moments.future_range(options["start"], options["end"], zone, now)
+        else:
+            start = moments.future(options["start"], zone, now)
+            end = start + DAY
         tasks = self._tasks(options["task"], using)
         takes = usual_by_task(using, [task.pk for task in tasks])
         _, workers = running(using, now)
