@@ -10,17 +10,17 @@ from datetime import datetime, timedelta, tzinfo
 from django.db.models import Q
 from django.utils.translation import gettext, ngettext
 
-from sisy import conf
-from sisy.alerting.capacity import Fleet, running
+from sisy.alerting.capacity import Fleet
 from sisy.exceptions import ScheduleError
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.run import RunQuerySet
-from sisy.planning.timing import TICK, Timing, iterations_left, occurrences
+from sisy.planning.timing import TICK, occurrences
 from sisy.records.choices import with_reason
 from sisy.records.small_tables import QueuedRun
 from sisy.reports import formatting
 from sisy.reports.formatting import zone_named
 from sisy.reports.ledger import blocker_of
+from sisy.reports.unplanned import ahead, never_planned, not_due, pause_of, reason_of
 from sisy.runtime.durations import in_zone
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
@@ -41,18 +41,17 @@ def why(task: Task, moment: datetime, using: str, now: datetime) -> str:
     if run is not None:
         return why_run(run, zone, now)
     if task.runs_once:
-        return (
-            f"The task has no schedule, and no run at this time. {_latest(task, using, zone, now)}"
-        )
+        latest = _latest(_newest(task, using), zone, now)
+        return f"The task has no schedule, and no run at this time. {latest}"
     try:
         schedule = Schedule(task.schedule, task.timezone, key=task.label)
     except ScheduleError as error:
         return formatting.schedule_error("The task's schedule", str(error))
     if schedule.next_after(just_before(moment)) != moment:
-        return _not_due(schedule, moment, zone)
+        return not_due(schedule, moment, zone)
     if moment > now:
-        return _ahead(task, moment, zone)
-    return _never_planned(task, moment, using, now)
+        return ahead(task, moment, using, zone)
+    return never_planned(task, moment, using, now, zone)
 
 
 def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
@@ -88,21 +87,33 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
 
 
 def why_task(task: Task, using: str, now: datetime) -> str:
-    """Say what a task is doing: the state of its newest run, and when it is next due."""
+    """Say what a task is doing: the state of its newest run, and when it is next due.
+
+    If its queue is paused, the answer says so, even if no run is due yet.
+    """
     zone = zone_named(task.timezone)
     parts = []
     if task.state != TaskState.ACTIVE and not task.runs_once:
-        parts.append(f"The task is {task.get_state_display()}{_reason(task, zone)}")
-    parts.append(_latest(task, using, zone, now))
-    due = next(occurrences(task, now), None)
+        parts.append(f"The task is {task.get_state_display()}{reason_of(task, zone)}")
+    newest = _newest(task, using)
+    latest = _latest(newest, zone, now)
+    if (pause := pause_of(task, using, zone)) and pause not in latest:
+        parts.append(f"{pause[:1].upper()}{pause[1:]}.")
+    parts.append(latest)
+    # The newest run may be planned ahead. The next one is due after it.
+    planned = newest.due_at if newest and newest.state == RunState.QUEUED else None
+    due = next(occurrences(task, max(now, planned or now)), None)
     if due is not None:
         parts.append(f"The next run is due at {in_zone(due, zone)}.")
     return " ".join(parts)
 
 
-def _latest(task: Task, using: str, zone: tzinfo, now: datetime) -> str:
-    run = Run.objects.using(using).select_related("task", "process").filter(task=task).first()
-    return "The task has no runs yet." if run is None else why_run(run, zone, now)
+def _newest(task: Task, using: str) -> Run | None:
+    return Run.objects.using(using).select_related("task", "process").filter(task=task).first()
+
+
+def _latest(newest: Run | None, zone: tzinfo, now: datetime) -> str:
+    return "The task has no runs yet." if newest is None else why_run(newest, zone, now)
 
 
 def _row_of(task: Task, moment: datetime, using: str) -> Run | None:
@@ -126,74 +137,6 @@ def _row_at(runs: RunQuerySet, moment: datetime) -> Run | None:
     names = ("started_at", "ready_at", "planned_at", "finished_at")
     happened = Q(*[(f"{name}__range", span) for name in names], _connector=Q.OR)
     return runs.filter(happened).exclude(state=RunState.MISSED).first()
-
-
-def _not_due(schedule: Schedule, moment: datetime, zone: tzinfo) -> str:
-    before, after = schedule.last_until(moment), schedule.next_after(moment)
-    words = f"The current schedule, {schedule.expression!r}, does not match this time."
-    if before is not None:
-        words += f" The previous match is {in_zone(before, zone)}."
-    if after is not None:
-        words += f" The next match is {in_zone(after, zone)}."
-    return words
-
-
-def _ahead(task: Task, moment: datetime, zone: tzinfo) -> str:
-    will_run = moment in occurrences(task, just_before(moment), moment)
-    if task.state != TaskState.ACTIVE:
-        will = "will run at this time, if the task is resumed by then. The" if will_run else ""
-        will = will or "will not run at this time, because the"
-        return f"It {will} task is {task.state}{_reason(task, zone)}"
-    due = in_zone(task.next_run or moment, zone)
-    if will_run:
-        return f"It will run at this time. The next run is due at {due}."
-    if Timing.of(task).next_after(just_before(moment)) != moment:
-        return f"It will not run at this time, because the task {_limits(task, zone)}."
-    left = iterations_left(task)
-    if left is None:
-        return f"It will not run at this time, because the next run is not due until {due}."
-    words = ngettext("only %d iteration is left", "only %d iterations are left", left) % left
-    earlier = ngettext("and it is due earlier", "and they are due earlier", left)
-    return f"It will not run at this time: {words}, {earlier}. The next one is due at {due}."
-
-
-def _limits(task: Task, zone: tzinfo) -> str:
-    """Return the window of a task, as words that follow "the task"."""
-    start = f" from {in_zone(task.start_running, zone)}" if task.start_running else ""
-    end = f" until {in_zone(task.end_running, zone)}" if task.end_running else ""
-    return f"runs only{start}{end}"
-
-
-def _never_planned(task: Task, moment: datetime, using: str, now: datetime) -> str:
-    zone = _zone_of(moment)
-    if task.created_at is not None and moment < task.created_at:
-        return f"The task was created later, at {in_zone(task.created_at, zone)}."
-    if Timing.of(task).next_after(just_before(moment)) != moment:
-        return f"It did not run at this time, because the task {_limits(task, zone)}."
-    days = conf.get_settings().history_days
-    if days and moment < now - timedelta(days=days):
-        words = ngettext("%g day", "%g days", round(days)) % days
-        return f"Unknown: history older than {words} has been pruned."
-    if task.planning_since is not None and moment <= task.planning_since:
-        since = in_zone(task.planning_since, zone)
-        return (
-            f"The task was changed or resumed at {since}, after this time. Sisy plans only "
-            "occurrences after that."
-        )
-    if task.state != TaskState.ACTIVE:
-        return f"It was not planned, because the task is {task.state}{_reason(task, zone)}"
-    if task.planned_until is None or moment > task.planned_until:
-        heartbeats, _ = running(using, now)
-        up = "a heartbeat is running and will plan it" if heartbeats else "no heartbeat is running"
-        return f"It is due but has not been planned: {up}."
-    return (
-        "No run is recorded for this time. Another schedule was in effect, or the run was pruned."
-    )
-
-
-def _reason(task: Task, zone: tzinfo) -> str:
-    until = f" until {in_zone(task.paused_until, zone)}" if task.paused_until else ""
-    return f"{until}: {task.state_reason.rstrip('.')}." if task.state_reason else f"{until}."
 
 
 def _zone_of(moment: datetime) -> tzinfo:

@@ -1,0 +1,81 @@
+"""``sisy_tasks why`` about runs to come: a paused queue, and a run that is still running."""
+
+import pytest
+
+from sisy.models import Overlap, Queue
+from sisy.worker.claim import claim
+from tests.commands.calling import said
+from tests.support.moments import HOUR, NOON, SECOND
+from tests.support.records import scheduled, worker
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("now")]
+
+PAUSED = "he queue 'default' was paused by Sam at 2026-05-05 12:00:00 UTC (no mail)"
+
+
+def why(*asked):
+    quoted = " ".join(f"'{each}'" for each in asked)
+    return said(f"sisy_tasks why {quoted}").strip()
+
+
+def test_a_paused_queue_is_named_before_any_run_is_due():
+    scheduled("0 15 * * *", label="tea")
+    Queue.objects.pause("default", "no mail", by="Sam")
+    assert why("tea") == (
+        f"T{PAUSED}. The task has no runs yet. The next run is due at 2026-05-05 15:00:00 UTC."
+    )
+
+
+def test_a_pause_is_named_once_if_a_run_is_queued():
+    run = scheduled("0 15 * * *", label="tea").run_now()
+    Queue.objects.pause("default", "no mail", by="Sam")
+    assert why("tea") == (
+        f"Run {run.pk} has been queued since 2026-05-05 12:00:00 UTC: t{PAUSED}. The next run is "
+        "due at 2026-05-05 15:00:00 UTC."
+    )
+
+
+def test_the_run_after_one_that_is_planned_ahead_is_named_as_the_next():
+    task = scheduled("* * * * * *", label="tea")
+    ahead = NOON + 2 * SECOND
+    run = task.new_run(now=NOON, due_at=ahead, ready_at=ahead)
+    run.save()
+    assert why("tea") == (
+        f"Run {run.pk} is due at 2026-05-05 12:00:02 UTC. The next run is due at 2026-05-05 "
+        "12:00:03 UTC."
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "then"),
+    [
+        (Overlap.SKIP, "it will be skipped"),
+        (Overlap.BUFFER_ONE, "it will be queued, or skipped if another run is queued already"),
+        (Overlap.BUFFER_ALL, "it will be queued until that run has ended"),
+        (Overlap.CANCEL_OTHER, "that run will be asked to stop, and this one starts when it has"),
+        (Overlap.TERMINATE_OTHER, "that run will be terminated, and this one starts when it has"),
+    ],
+)
+def test_a_moment_to_come_names_the_run_that_may_still_be_running(policy, then):
+    task = scheduled("0 15 * * *", label="tea", overlap=policy)
+    assert "still running" not in why("tea", "15:00")
+    task.run_now()
+    [run] = claim(worker(), ["default"], 1, NOON)
+    assert why("tea", "15:00").startswith(
+        f"It will run at this time. If run {run.pk} is still running then, {then}"
+    )
+
+
+def test_runs_that_may_overlap_are_no_obstacle_to_a_moment_to_come():
+    scheduled("0 15 * * *", label="tea", overlap=Overlap.ALLOW).run_now()
+    claim(worker(), ["default"], 1, NOON)
+    assert "still running" not in why("tea", "15:00")
+
+
+def test_a_moment_to_come_names_a_pause_unless_it_ends_before():
+    scheduled("0 15 * * *", label="tea")
+    Queue.objects.pause("default", "no mail", by="Sam")
+    assert f"if its queue is resumed by then: t{PAUSED}." in why("tea", "15:00")
+    Queue.objects.resume("default")
+    Queue.objects.pause("default", until=NOON + HOUR)
+    assert why("tea", "15:00").startswith("It will run at this time. The next run is due at")
