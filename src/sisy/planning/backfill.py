@@ -11,7 +11,9 @@ from sisy.planning.timing import Timing, next_unplanned
 from sisy.records.choices import LIVE_STATES, Origin, RunState, TaskState
 from sisy.records.run import RunRecord
 from sisy.records.task import TaskRecord
+from sisy.runtime.durations import in_zone
 from sisy.schedules.calendar import just_before
+from sisy.schedules.zones import zone_named
 from sisy.store import locking
 from sisy.store.run_queries import RunRows, rows_of
 
@@ -55,8 +57,8 @@ def to_backfill(
     """
     if not start < end <= now:
         raise ValueError(
-            f"start ({start}) must be before end ({end}), and both must be in the past (now: "
-            f"{now})."
+            f"start ({_shown(start, task)}) must be before end ({_shown(end, task)}), and both "
+            f"must be in the past (now: {_shown(now, task)})."
         )
     if not task.schedule:
         raise ValueError(f"{task} runs once and has no schedule, so there is nothing to backfill.")
@@ -99,8 +101,9 @@ def _occurrences(task: TaskRecord, start: datetime, end: datetime) -> list[datet
     moments = list(islice(due, BACKFILL_LIMIT + 1))
     if len(moments) > BACKFILL_LIMIT:
         raise ValueError(
-            f"{task} has more than {BACKFILL_LIMIT:,} occurrences from {start} to {end}. Backfill "
-            f"in parts: the first {BACKFILL_LIMIT:,} are before {moments[BACKFILL_LIMIT]}."
+            f"{task} has more than {BACKFILL_LIMIT:,} occurrences from {_shown(start, task)} to "
+            f"{_shown(end, task)}. Backfill in parts: the first {BACKFILL_LIMIT:,} are before "
+            f"{_shown(moments[BACKFILL_LIMIT], task)}."
         )
     return moments
 
@@ -111,9 +114,13 @@ def _refuse_pruned(task: TaskRecord, start: datetime, using: str) -> None:
     kept = _runs_of(task, using).filter(due_at__isnull=False)
     oldest = kept.aggregate(oldest=Min("due_at"))["oldest"]
     if oldest is None or start < oldest:
-        part = "" if oldest is None else f" before {oldest}"
+        part = "" if oldest is None else f" before {_shown(oldest, task)}"
         choice = "Rerun" if oldest is None else "Choose a later start, or rerun"
         raise ValueError(
             f"The history of {task}{part} was pruned, so it is unknown what ran in this range. "
             f"{choice} all occurrences ('Rerun all', --again or again=True)."
         )
+
+
+def _shown(moment: datetime, task: TaskRecord) -> str:
+    return in_zone(moment, zone_named(task.timezone))

@@ -5,22 +5,21 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.utils.translation import ngettext
 
 from sisy.dashboard.actions.cancelling import cancelled_in_words
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.management import lookup, moments
+from sisy.management.backfill_verbs import BackfillVerb
 from sisy.management.task_verbs import TaskVerbs, naming_task
 from sisy.management.verbs import who
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.records.authorship import changed_by
 from sisy.records.choices import ChangedBy
-from sisy.reports.backfill_cost import cost_of, in_words
 from sisy.reports.formatting import zone_named
 from sisy.runtime.durations import in_zone
 
 
-class Command(TaskVerbs):
+class Command(TaskVerbs, BackfillVerb):
     help = (
         "Shows and changes tasks. TASK is a task's key, its name in code, or its label. FROM, "
         "TO and WHEN are in the task's time zone, unless they include one. Exits with 1 if the "
@@ -64,24 +63,7 @@ class Command(TaskVerbs):
         retry = verb("retry", "submit a new run that repeats a finished one")
         # The type marks a key, so that completion does not offer labels of tasks.
         retry.add_argument("run", type=str, metavar="RUN", help="key of a finished run")
-        backfill = of_task(
-            "backfill",
-            "run the occurrences in a past time range, except those that have succeeded, are "
-            "queued or running, or are not planned yet",
-        )
-        backfill.add_argument(
-            "start", metavar="FROM", help=f"the start of the range: {moments.FORMS}"
-        )
-        backfill.add_argument(
-            "end", metavar="TO", help="the end of the range (exclusive), such as now"
-        )
-        backfill.add_argument(
-            "--again",
-            action="store_true",
-            help="also run occurrences that have succeeded, are queued or running, or are not "
-            "planned yet",
-        )
-        backfill.add_argument("--dry-run", action="store_true", help="only list the occurrences")
+        self.add_backfill(verb)
 
     def do_run(self, task: Task, **options: Any) -> None:
         try:
@@ -135,37 +117,6 @@ class Command(TaskVerbs):
             raise CommandError(words)
         self.say_with(words, cancelled=cancelled, asked=asked, stopping=stopping)
 
-    def do_backfill(
-        self, task: Task, *, start: Any, end: Any, again: bool, dry_run: bool, **options: Any
-    ) -> None:
-        start, end = moments.past_range(start, end, task.timezone, self.now)
-        try:
-            if dry_run:
-                due = task.to_backfill(start, end, again=again)
-                nothing = "" if due else _nothing_to_backfill(task, start, end)
-                self.answer([{"due": each} for each in due], otherwise=nothing)
-                if due and not self.as_json:
-                    self._say_what_it_takes(task, len(due))
-                return
-            count = len(task.backfill(start, end, again=again))
-        except ValueError as error:
-            raise CommandError(str(error)) from error
-        if not count:
-            raise CommandError(_nothing_to_backfill(task, start, end))
-        more = f" To see them: manage.py sisy_runs list --task {task.pk} --origin backfill"
-        self.say_with(f"Submitted {_runs(count)} of {task}.{more}", submitted=count)
-
-    def _say_what_it_takes(self, task: Task, count: int) -> None:
-        """Say what a backfill would submit, where it would run, and how long it takes."""
-        would = ngettext(
-            "%(count)d run of %(task)s would be submitted to the queue %(queue)s.",
-            "%(count)d runs of %(task)s would be submitted to the queue %(queue)s.",
-            count,
-        ) % {"count": count, "task": task, "queue": task.queue}
-        cost = cost_of(self.using, task, count, self.now)
-        self.explain(" ".join([would, *in_words(cost)]))
-        self.say(f"To submit {_them(count)}, repeat the command without --dry-run.")
-
     def _say_of_run(self, run: Run, what: str) -> None:
         self.say_with(
             f"Run {run.pk} of {run.label} {what} To follow it: manage.py sisy_runs show {run.pk} "
@@ -173,22 +124,3 @@ class Command(TaskVerbs):
             run=run.pk,
             state=run.state,
         )
-
-
-def _runs(count: int) -> str:
-    return ngettext("%d run", "%d runs", count) % count
-
-
-def _them(count: int) -> str:
-    return ngettext("it", "them", count)
-
-
-def _nothing_to_backfill(task: Task, start: Any, end: Any) -> str:
-    if not (count := len(task.to_backfill(start, end, again=True))):
-        return "Nothing to backfill: the task has no occurrence in this range."
-    each = ngettext(
-        "the only occurrence has succeeded, is queued or running, or is not planned yet",
-        f"all {count} occurrences have succeeded, are queued or running, or are not planned yet",
-        count,
-    )
-    return f"Nothing to backfill: {each}."
