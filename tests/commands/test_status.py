@@ -54,7 +54,7 @@ def test_what_was_missed_and_has_no_alert_is_counted_with_a_command():
     assert f"warning {alert.pk} 3 tasks: " in text
     assert "Affects tea (due again at 2026-05-05 12:01:00 UTC), co" in text
     assert "2 of them have no open alert." in text
-    command = "To list them: manage.py sisy_runs list --state missed --since 24h."
+    command = "To list them: manage.py sisy_tasks missed 2026-05-05T11:00 2026-05-05T11:01"
     assert command in text
     assert command in " ".join(said("sisy_top --once").split())
     Alert.objects.close("ann", NOON)

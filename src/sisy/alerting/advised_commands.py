@@ -86,6 +86,22 @@ def backfill_command(oldest: Run, newest: Run) -> str:
     return f"sisy_tasks backfill {newest.task_id} {_argument(first)} {_argument(end)}"
 
 
+def missed_command(since: datetime, until: datetime) -> str:
+    """Return the command that lists the tasks that missed occurrences of a range.
+
+    Args:
+        until: the last occurrence, which the range includes.
+    """
+    end = until.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    return f"sisy_tasks missed {_to_the_minute(since)} {_to_the_minute(end)}"
+
+
+def _to_the_minute(moment: datetime) -> str:
+    local = timezone.localtime(moment, timezone.get_default_timezone())
+    # Without an offset, a time that occurs twice means the first one.
+    return local.isoformat(timespec="minutes") if local.fold else f"{local:%Y-%m-%dT%H:%M}"
+
+
 def _argument(moment: datetime) -> str:
     zone = timezone.get_default_timezone()
     return timezone.localtime(moment, zone).isoformat(timespec="seconds")

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import ngettext
 
+from sisy.alerting.advised_commands import missed_command
 from sisy.management.looks import severity
 from sisy.management.table import Lines, Look, shown
 from sisy.models import Alert
@@ -115,7 +116,9 @@ def fix_of(group: AlertGroup) -> str:
     """Return what helps against a group of alerts; empty if its text says it."""
     fix = "" if group.fix in group.why else group.fix
     if group.lead.kind == Kind.MISSED and len(group.same) > 1:
-        return f"{fix} To list them: manage.py sisy_runs list --state missed --since 24h."
+        since, until = group.since, group.until
+        command = missed_command(since, until) if since and until else "sisy_tasks missed"
+        return f"{fix} To list them: manage.py {command}"
     if group.lead.is_over and group.since is None:
         return "To list all of them: manage.py sisy_alerts list --all"
     return fix

@@ -110,6 +110,7 @@ def _alerts(using: str, begin: str) -> Iterable[Any]:
 
 NAMES: dict[str, Names] = {
     "task": _labels,
+    "tasks": _labels,
     "subject": _labels,
     "run": _labels,
     "queue": _queues,

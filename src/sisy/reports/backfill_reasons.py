@@ -20,7 +20,7 @@ class Reason:
     Attributes:
         due: when it was due.
         state: the state of its newest run; empty if there is none.
-        words: the same in words, such as "missed" or "no run recorded".
+        words: the state, or why there is no run, such as "no run recorded".
         run: the key of its newest run, which may stand for several missed occurrences.
     """
 
@@ -45,7 +45,7 @@ def reasons_of(task: Task, due: Sequence[datetime], using: str) -> list[Reason]:
             Reason(
                 due=moment,
                 state=run.state if run else "",
-                words=str(run.get_state_display()) if run else missing,
+                words=run.state if run else missing,
                 run=run.pk if run else None,
             )
         )

@@ -1,6 +1,6 @@
 """The tasks that missed occurrences in a time range, and what a backfill of each would run."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -71,10 +71,15 @@ def newest_range(using: str) -> tuple[datetime, datetime] | None:
     return min(first for first, _ in moments), max(last for _, last in moments)
 
 
-def missed_tasks(using: str, start: datetime, end: datetime) -> MissedTasks:
+def missed_tasks(
+    using: str, start: datetime, end: datetime, *, only: Collection[int] | None = None
+) -> MissedTasks:
     """Return the tasks that missed occurrences of a range, except those that run once.
 
     It reads the newest `MAX_GAPS_READ` rows of missed occurrences.
+
+    Args:
+        only: the keys of the tasks that may be returned; by default, all.
     """
     within = Q(due_until__gte=start) | Q(due_until=None, due_at__gte=start)
     ranges: dict[int, tuple[datetime, datetime]] = {}
@@ -84,6 +89,8 @@ def missed_tasks(using: str, start: datetime, end: datetime) -> MissedTasks:
         known = ranges.get(gap.task_id, (first, last))
         ranges[gap.task_id] = min(first, known[0]), max(last, known[1])
     stored = Task.objects.using(using).exclude(schedule="").filter(pk__in=ranges)
+    if only is not None:
+        stored = stored.filter(pk__in=only)
     tasks = _by_loss(stored)
     listed = tasks[:MAX_TASKS_LISTED]
     took = usual_of_each(using, [task.pk for task in listed])

@@ -10,6 +10,7 @@ from sisy.dashboard.actions.cancelling import cancelled_in_words
 from sisy.lifecycle.cancel import cancel_or_request
 from sisy.management import lookup, moments
 from sisy.management.backfill_verbs import BackfillVerb
+from sisy.management.missed_verb import MissedVerb
 from sisy.management.task_verbs import TaskVerbs, naming_task
 from sisy.management.verbs import who
 from sisy.models import Run, RunState, Task, TaskState
@@ -19,7 +20,7 @@ from sisy.reports.formatting import zone_named
 from sisy.runtime.durations import in_zone
 
 
-class Command(TaskVerbs, BackfillVerb):
+class Command(TaskVerbs, BackfillVerb, MissedVerb):
     help = (
         "Shows and changes tasks. TASK is a task's key, its name in code, or its label. FROM, "
         "TO and WHEN are in the task's time zone, unless they include one. Exits with 1 if the "
@@ -31,6 +32,7 @@ class Command(TaskVerbs, BackfillVerb):
         "sisy_tasks run 'count products'",
         "sisy_tasks pause 'count products' --reason 'supplier is down'",
         "sisy_tasks backfill 'count products' 2026-05-01 2026-05-05 --dry-run",
+        "sisy_tasks missed --backfill",
     )
 
     def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
@@ -64,6 +66,7 @@ class Command(TaskVerbs, BackfillVerb):
         # The type marks a key, so that completion does not offer labels of tasks.
         retry.add_argument("run", type=str, metavar="RUN", help="key of a finished run")
         self.add_backfill(verb)
+        self.add_missed(verb)
 
     def do_run(self, task: Task, **options: Any) -> None:
         try:
