@@ -65,6 +65,23 @@ def test_a_task_is_shown_with_its_counts_in_words_and_the_next_step():
     assert f"manage.py sisy_tasks history {task.pk}" in said("sisy_tasks show tea")
 
 
+def test_a_task_is_shown_with_its_last_run_and_when_it_was_last_due():
+    task = scheduled("0 * * * *", label="tea")
+    run = task.new_run(now=NOON, due_at=NOON, state=RunState.FAILED, started_at=NOON + MINUTE)
+    run.save()
+    missed_row(task, NOON + HOUR, NOON + HOUR, 1, "Nothing was up.", NOON).save()
+    Task.objects.filter(pk=task.pk).update(last_run=NOON + HOUR)
+    [listed], shown_task = told("sisy_tasks list"), told("sisy_tasks show tea")
+    for name in ("last_run", "last_result", "missed_since"):
+        assert shown_task[name] == listed[name]
+    assert shown_task["last_due"] == "2026-05-05T13:00:00+00:00"
+    lines = [line.split("  ") for line in said("sisy_tasks show tea").splitlines()]
+    values = {line[0]: line[-1].strip() for line in lines}
+    assert values["last run"] == "2026-05-05 12:01:00 UTC"
+    assert values["last result"] == "failed, then missed"
+    assert values["last due"] == "2026-05-05 13:00:00 UTC"
+
+
 def test_each_change_of_a_task_names_the_next_step():
     task = scheduled("0 15 * * *", label="tea")
     text = said("sisy_tasks run tea")

@@ -111,10 +111,11 @@ class TaskVerbs(VerbCommand):
         return "No tasks match."
 
     def do_show(self, task: Task, **options: Any) -> None:
-        columns = [
-            field.name for field in Task._meta.concrete_fields if field.name in SHOWN_FIELDS
-        ]
-        shown = {name: getattr(task, name) for name in ("id", "name", *columns)}
+        shown = {name: getattr(task, name) for name in ("id", "name", *_columns())}
+        # The scheduler's column is the last moment that was planned, also of a run to come.
+        shown["last_due"] = shown.pop("last_run")
+        [last] = last_started(self.using, [task.pk]).values()
+        shown |= task_text.facts_of_last(last) if self.as_json else task_text.line_of_last(last)
         shown["note"] = Lines(task.note.strip("\n"))
         shown |= {"counts": task.counts(), "overrides": [one.field for one in task.overrides()]}
         self.describe(shown)
@@ -163,6 +164,10 @@ class TaskVerbs(VerbCommand):
             self.say_json(about | {"answer": sentence})
         else:
             self.explain(sentence)
+
+
+def _columns() -> list[str]:
+    return [field.name for field in Task._meta.concrete_fields if field.name in SHOWN_FIELDS]
 
 
 def _line_of_run(run: Run) -> dict[str, Any]:
