@@ -38,6 +38,43 @@ def test_a_mistyped_verb_is_answered_with_the_nearest_one(capsys):
     assert "usage" not in error
 
 
+def typed(line):
+    """Call a command as manage.py does."""
+    name, *words = line.split()
+    load_command_class("sisy", name).run_from_argv(["manage.py", name, *words])
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["--state failed", "--settings tests.settings --state=failed", "-n 5 --state failed"],
+)
+def test_options_without_a_verb_are_those_of_the_list(options, capsys):
+    failed(scheduled(label="tea"))
+    failed(scheduled(label="shop"))
+    Run.objects.filter(label="shop").update(state=RunState.SUCCEEDED)
+    typed(f"sisy_runs {options}")
+    listed = capsys.readouterr().out
+    assert "tea" in listed
+    assert "shop" not in listed
+
+
+@pytest.mark.parametrize("line", ["sisy_runs retry --states failed", "sisy_runs --states failed"])
+def test_an_unknown_option_is_answered_with_the_usage_of_its_verb(line, capsys):
+    with pytest.raises(SystemExit) as raised:
+        typed(line)
+    assert raised.value.code == 2
+    error = capsys.readouterr().err
+    of = "sisy_runs retry" if "retry" in line else "sisy_runs list"
+    assert f"usage: manage.py {of} [-h]" in error
+    assert f"'--states' is not an option of '{of}'. Did you mean '--state'?" in error
+
+
+def test_help_without_a_verb_is_that_of_the_command(capsys):
+    with pytest.raises(SystemExit):
+        typed("sisy_runs --help")
+    assert "VERB" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("line", "near"),
     [

@@ -5,6 +5,7 @@ import sys
 import textwrap
 from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
 from django.core.management.base import (
@@ -25,6 +26,9 @@ from sisy.runtime.escaping import escaped
 NOT_CONFIRMED = 2  # the exit code if a question was answered with no, or could not be asked
 INTERRUPTED = 128 + 2  # the exit code that shells give a program that SIGINT ends
 HELP_WIDTH = 78
+ABOUT = {"-h", "--help", "--version"}
+DEFAULT_VERB = "list"
+"""The verb that is meant without one: every command with verbs has it, and it changes nothing."""
 
 
 class _OptionsAfterVerb(BaseCommand):
@@ -37,6 +41,30 @@ class _OptionsAfterVerb(BaseCommand):
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
     """Keeps the lines of the description and of the examples."""
+
+
+class _VerbParser(CommandParser):
+    """The parser of a verb. It rejects what it does not know, with its own usage."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        # First, because argparse would read the value of an unknown option as an argument.
+        for word in takewhile(lambda word: word != "--", args or ()):
+            if word.startswith("--"):
+                self._check_option(word.partition("=")[0])
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            # The parser of the command would show its own usage, which names only the verbs.
+            self.error(f"unrecognized arguments: {' '.join(map(escaped, unknown))}")
+        return found, unknown
+
+    def _check_option(self, name: str) -> None:
+        known = list(self._option_string_actions)
+        if any(option.startswith(name) for option in known):  # it may be abbreviated
+            return
+        near = did_you_mean(name, known)
+        self.error(f"{escaped(name)!r} is not an option of {self.prog.partition(' ')[2]!r}.{near}")
 
 
 class VerbCommand(AnsweringCommand):
@@ -61,8 +89,8 @@ class VerbCommand(AnsweringCommand):
         return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
-        djangos = _OptionsAfterVerb().create_parser("manage.py", "sisy", add_help=False)
-        verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+        djangos: Any = _OptionsAfterVerb().create_parser("manage.py", "sisy", add_help=False)
+        verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_VerbParser)
         self._known = verbs.choices
 
         def verb(name: str, words: str) -> ArgumentParser:
@@ -93,12 +121,12 @@ class VerbCommand(AnsweringCommand):
                 error = f"{word!r} is not a verb of {argv[1]}.{near} Use one of {known}."
                 self.stderr.write(escaped(error))
                 sys.exit(INVALID)
-        super().run_from_argv(argv)
+        super().run_from_argv(_with_verb(argv))
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["verb"] is None:
-            # Every command with verbs has a list, and that changes nothing.
-            options = {**vars(self._known["list"].parse_args([])), **options, "verb": "list"}
+            parsed = vars(self._known[DEFAULT_VERB].parse_args([]))
+            options = {**parsed, **options, "verb": DEFAULT_VERB}
         self.using = router.db_for_write(Task)
         self.now = clock.now(self.using)
         try:
@@ -132,6 +160,16 @@ class VerbCommand(AnsweringCommand):
             answer = ""
         if answer.strip().lower() not in ("y", "yes"):
             raise CommandError("Nothing was changed.", returncode=NOT_CONFIRMED)
+
+
+def _with_verb(argv: list[str]) -> list[str]:
+    """Return the words of a command line, with the default verb before options without one."""
+    djangos = _OptionsAfterVerb().create_parser(*argv[:2], add_help=False)
+    try:
+        own = [] if ABOUT & set(argv) else djangos.parse_known_args(argv[2:])[1]
+    except CommandError:  # the parser of the command says the same
+        return argv
+    return [*argv[:2], DEFAULT_VERB, *argv[2:]] if own and own[0].startswith("-") else argv
 
 
 def add_yes(parser: ArgumentParser) -> None:
