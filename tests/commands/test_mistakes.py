@@ -4,9 +4,10 @@ import pytest
 from django.core.management import CommandError, load_command_class
 
 from sisy.models import Run, RunState
-from tests.commands.calling import said
+from sisy.records.problems import Kind
+from tests.commands.calling import said, told
 from tests.support.moments import MINUTE, NOON
-from tests.support.records import scheduled
+from tests.support.records import open_alert, scheduled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -83,10 +84,38 @@ def test_help_without_a_verb_is_that_of_the_command(capsys):
         ("sisy_tasks list --state brokn", "broken"),
         ("sisy_alerts list --severity criticl", "critical"),
         ("sisy_alerts list --kind mised", "missed"),
+        ("sisy_alerts list --kind 'to slow'", "slow"),
+        ("sisy_runs list --state FAILDE", "failed"),
     ],
 )
 def test_a_mistyped_value_is_answered_with_the_nearest_one(line, near):
     assert f"is not valid. Did you mean {near!r}? Use one of " in refusal(line)
+
+
+def test_values_are_accepted_in_any_case_and_as_lists_name_them():
+    task = scheduled(label="tea")
+    run = failed(task)
+    for state in ("FAILED", "Failed", "failed"):
+        assert [row["id"] for row in told(f"sisy_runs list --state {state}")["runs"]] == [run.pk]
+    for state in ("'Timed out'", "Timed-Out", "timed_out"):
+        assert told(f"sisy_runs list --state {state}")["runs"] == []
+    alert = open_alert(task, Kind.SLOW, NOON)
+    for kind in ("slow", "'too slow'", "'Too slow'"):
+        assert [row["id"] for row in told(f"sisy_alerts list --kind {kind}")] == [alert.pk]
+    assert told("sisy_alerts list --kind 'no worker' --kind 'queue delayed'") == []
+
+
+@pytest.mark.parametrize("verb", ["show", "history", "why"])
+@pytest.mark.parametrize("form", ["{}", "'#{}'", "'tea #{}'"])
+def test_the_key_of_a_run_in_place_of_a_task_leads_to_the_run(verb, form):
+    run = failed(scheduled(label="tea"))
+    Run.objects.filter(pk=run.pk).update(id=28490)
+    line = f"sisy_tasks {verb} {form.format(28490)}"
+    if verb == "why":  # it explains runs, too
+        assert "Run 28490 failed" in said(line)
+        return
+    words = refusal(line)
+    assert "There is a run with this key. To show it: manage.py sisy_runs show 28490" in words
 
 
 def test_a_list_of_runs_that_finds_nothing_says_which_name_is_unknown():

@@ -56,10 +56,11 @@ class AlertVerbs(VerbCommand):
         listing.add_argument(
             "--kind",
             action="append",
-            type=one_of(Kind.values),
+            type=one_of(Kind.values, Kind.choices),
             choices=Kind.values,
             metavar="KIND",
-            help=f"only alerts of this kind: {', '.join(Kind.values)} (repeatable)",
+            help=f"only alerts of this kind: {', '.join(Kind.values)}, or a problem as the list "
+            "names it, such as 'too slow' (repeatable)",
         )
         add_number(listing, "alerts", 50)
         verb("show", "show an alert: why it opened, what to do, and who did what").add_argument(

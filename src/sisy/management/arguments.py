@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from django.core.management.base import CommandError
 
-from sisy.exceptions import did_you_mean
+from sisy.exceptions import nearest
 
 INVALID = 2  # the exit code if an argument is not valid
 MAX_COUNT = 1_000_000_000
@@ -33,17 +33,32 @@ def whole(least: int = 0, most: int | None = None) -> Callable[[str], int]:
     return read
 
 
-def one_of(choices: Iterable[str]) -> Callable[[str], str]:
-    """Return the type of one of some words; another word is answered with the nearest one."""
+def one_of(
+    choices: Iterable[str], names: Iterable[tuple[str, object]] = ()
+) -> Callable[[str], str]:
+    """Return the type of one of some words, in any case; another one is answered with the nearest.
+
+    Args:
+        names: pairs of a choice and another name of it, such as the one that lists show.
+    """
     known = [str(choice) for choice in choices]
 
     def read(text: str) -> str:
-        if text in known:
-            return text
-        near = did_you_mean(text, known)
-        raise ArgumentTypeError(f"{text!r} is not valid.{near} Use one of {', '.join(known)}")
+        # The names may be translated, and the language is known only now.
+        meant = {_plain(str(name)): str(choice) for choice, name in names}
+        meant |= {_plain(choice): choice for choice in known}
+        word = _plain(text)
+        if word in meant:
+            return meant[word]
+        near = nearest(word, meant)
+        hint = f" Did you mean {meant[near]!r}?" if near else ""
+        raise ArgumentTypeError(f"{text!r} is not valid.{hint} Use one of {', '.join(known)}")
 
     return read
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[\s-]+", "_", word.strip().casefold())
 
 
 def measure(unit: str, most: float) -> Callable[[str], float]:

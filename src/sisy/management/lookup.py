@@ -39,15 +39,23 @@ def task_named(text: str, using: str) -> Task:
         raise CommandError(
             f"Several tasks have the label {text!r}. Use one of their keys instead: {keys}."
         )
-    hint = similar_label(text, using)
-    if not hint:
-        hint = " Run 'manage.py sisy_tasks list' to see all tasks."
-        if key is None or Run.objects.using(using).filter(task=key).exists():
-            hint += (
-                " To see the runs of a deleted one: manage.py sisy_runs list --task "
-                f"{shlex.quote(text)}"
-            )
+    run, similar = _run_instead(text, using), similar_label(text, using)
+    hint = run or similar or " Run 'manage.py sisy_tasks list' to see all tasks."
+    may_be_deleted = not run if key is None else Run.objects.using(using).filter(task=key).exists()
+    if may_be_deleted and not similar:
+        hint += (
+            " To see the runs of a deleted one: manage.py sisy_runs list --task "
+            f"{shlex.quote(text)}"
+        )
     raise CommandError(f"No task has the key, name or label {text!r}.{hint}")
+
+
+def _run_instead(text: str, using: str) -> str:
+    """Return that a text names a run and not a task, with the command that shows it, or empty."""
+    key = arguments.run_key(text)
+    if key is None or not Run.objects.using(using).filter(pk=key).exists():
+        return ""
+    return f" There is a run with this key. To show it: manage.py sisy_runs show {key}."
 
 
 def similar_label(text: str, using: str) -> str:

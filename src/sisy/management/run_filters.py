@@ -33,7 +33,7 @@ def add_filters(parser: ArgumentParser) -> None:
     group.add_argument(
         "--state",
         action="append",
-        type=one_of(RunState.values),
+        type=one_of(RunState.values, RunState.choices),
         choices=RunState.values,
         metavar="STATE",
         help=f"one of {', '.join(RunState.values)} (repeatable)",
@@ -48,7 +48,7 @@ def add_filters(parser: ArgumentParser) -> None:
     group.add_argument(
         "--origin",
         action="append",
-        type=one_of(Origin.values),
+        type=one_of(Origin.values, Origin.choices),
         choices=Origin.values,
         metavar="ORIGIN",
         help=f"one of {', '.join(Origin.values)} (repeatable)",
