@@ -1,9 +1,11 @@
 """A mistyped name, verb or value is answered with what was probably meant."""
 
+from datetime import timedelta
+
 import pytest
 from django.core.management import CommandError, load_command_class
 
-from sisy.models import Run, RunState
+from sisy.models import Process, Role, Run, RunState
 from sisy.records.problems import Kind
 from tests.commands.calling import said, told
 from tests.support.moments import MINUTE, NOON
@@ -121,14 +123,40 @@ def test_the_key_of_a_run_in_place_of_a_task_leads_to_the_run(verb, form):
 def test_a_list_of_runs_that_finds_nothing_says_which_name_is_unknown():
     scheduled(label="import products", queue="labels")
     scheduled(label="import prices")
-    found = said("sisy_runs list --queue lables")
-    assert found == "No runs match. No task is in the queue 'lables'. Did you mean 'labels'?\n"
-    assert said("sisy_runs list --task import") == (
+    unknown = "No task, run or worker uses a queue named 'lables'. Did you mean 'labels'?"
+    assert refusal("sisy_runs list --queue lables") == f"No runs match. {unknown}"
+    assert refusal("sisy_runs list --queue lables --json") == f"No runs match. {unknown}"
+    assert refusal("sisy_tasks list --queue lables") == unknown
+    assert refusal("sisy_runs list --task import") == (
         "No runs match. No task has the key, name or label 'import'. These labels contain it: "
-        "'import prices', 'import products'.\n"
+        "'import prices', 'import products'."
     )
-    assert "No task calls 'nope'." in said("sisy_runs list --function nope")
+    assert "No task calls 'nope'." in refusal("sisy_runs list --function nope")
     assert said("sisy_runs list --queue labels") == "No runs match.\n"
+
+
+def test_an_unknown_name_exits_with_one_and_a_known_one_with_zero():
+    with pytest.raises(CommandError) as raised:
+        said("sisy_runs list --task nosuch")
+    assert raised.value.returncode == 1
+    lease = timedelta(hours=1)
+    Process.join(Role.WORKER, using="default", now=NOON, lease=lease, queues=["gpu"])
+    assert said("sisy_runs list --queue gpu") == "No runs match.\n"
+
+
+def test_the_label_and_queue_of_a_deleted_task_are_known_by_its_runs():
+    task = scheduled(label="tea", queue="mail")
+    failed(task)
+    task.delete()
+    assert said("sisy_runs list --task tea --state lost") == "No runs match.\n"
+    assert said("sisy_runs list --queue mail --state lost") == "No runs match.\n"
+
+
+def test_a_probe_is_unhealthy_and_names_a_queue_that_nothing_uses():
+    scheduled(queue="labels")
+    words = refusal("sisy_health --queues lables")
+    assert words.startswith("Unhealthy: heartbeat, ")
+    assert words.endswith("uses a queue named 'lables'. Did you mean 'labels'?")
 
 
 def test_a_part_of_a_label_is_answered_with_the_labels_that_contain_it():

@@ -129,16 +129,19 @@ def test_runs_whose_task_was_deleted_are_found_by_its_label_or_key():
         ),
         (
             "--queue defualt",
-            "No runs match. No task is in the queue 'defualt'. Did you mean 'default'?",
+            "No runs match. No task, run or worker uses a queue named 'defualt'. Did you mean "
+            "'default'?",
         ),
         ("--function nop", "No runs match. No task calls 'nop'. Did you mean 'noop'?"),
         ("--task xyz", "No runs match. No task has the key, name or label 'xyz'."),
-        ("--text nothing", "No runs match."),
     ],
 )
 def test_a_list_without_runs_names_what_was_probably_meant(options, hint):
     scheduled(label="tea", fn=jobs.noop)
-    assert said(f"sisy_runs list {options}") == f"{hint}\n"
+    with pytest.raises(CommandError) as raised:
+        said(f"sisy_runs list {options}")
+    assert str(raised.value) == hint
+    assert said("sisy_runs list --text nothing") == "No runs match.\n"
 
 
 def test_a_site_without_runs_says_so():

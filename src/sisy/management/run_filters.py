@@ -11,11 +11,9 @@ from django.utils import timezone
 from sisy.exceptions import did_you_mean
 from sisy.management import lookup, moments
 from sisy.management.arguments import invalid, one_of
-from sisy.models import Origin, Process, RunState, Task
-from sisy.reports.queue_names import queues_of
+from sisy.models import Origin, Process, RunState
+from sisy.management.unknown_names import MAX_NAMES_COMPARED
 from sisy.reports.run_search import RunSearch, processes_named
-
-MAX_NAMES_COMPARED = 5000  # names that are compared for a suggestion
 
 TITLE = "filters"
 FILTERS = ("since", "until", "state", "queue", "task", "function", "origin", "worker", "text")
@@ -112,23 +110,3 @@ def _processes(name: str, using: str) -> tuple[int, ...]:
     names = {each.host for each in known} | {f"{each.pid}@{each.host}" for each in known}
     hint = did_you_mean(name, names) or " Run 'manage.py sisy_workers list' to see all workers."
     raise CommandError(f"No host or worker is named {name!r}.{hint}")
-
-
-def suggestion(search: RunSearch, using: str) -> str:
-    """Return what was probably meant, if a search that found nothing has an unknown name."""
-    if search.label:
-        return f" No task has the key, name or label {search.label!r}." + lookup.similar_label(
-            search.label, using
-        )
-    if search.function:
-        paths = Task.objects.using(using).order_by().values_list("target_path", flat=True)
-        known = set(paths.distinct()[:MAX_NAMES_COMPARED])
-        ends = {end for path in known for end in (path, path.rpartition(".")[2])}
-        if any(f".{path}".endswith(f".{search.function}") for path in known):
-            return ""
-        return f" No task calls {search.function!r}.{did_you_mean(search.function, ends)}"
-    queues = queues_of(Task.objects.using(using))
-    unknown = [name for name in search.queues if name not in queues]
-    if not unknown:
-        return ""
-    return f" No task is in the queue {unknown[0]!r}.{did_you_mean(unknown[0], queues)}"

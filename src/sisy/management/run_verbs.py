@@ -12,10 +12,10 @@ from django.utils.translation import ngettext
 from sisy import clock
 from sisy.dashboard.actions.cancelling import cancelled_in_words
 from sisy.lifecycle.cancel import cancel_or_request_live
-from sisy.management import lookup
+from sisy.management import lookup, unknown_names
 from sisy.management.arguments import one_of
 from sisy.management.progress import Progress
-from sisy.management.run_filters import add_filters, has_filters, search_of, suggestion
+from sisy.management.run_filters import add_filters, has_filters, search_of
 from sisy.management.run_questions import before_cancel, before_retry, nothing_to_cancel
 from sisy.management.run_text import facts_of, line_of
 from sisy.management.verbs import VerbCommand, add_number, add_yes
@@ -79,6 +79,9 @@ class RunVerbs(VerbCommand):
         found = self._found(search, before, MAX_SORTED if is_sorted else number)
         sort_runs(found.runs, sort, search)
         shown = found.runs[:number]
+        is_over = not found.runs and not found.is_cut_short
+        if is_over and (unknown := unknown_names.in_search(search, self.using, self.now)):
+            raise CommandError(f"No runs match.{unknown}")
         if self.as_json:
             self.say_json(
                 {
@@ -94,8 +97,6 @@ class RunVerbs(VerbCommand):
         nothing = "No runs yet." if is_all else "No runs match."
         if not found.runs and found.is_cut_short:
             nothing = "No matching runs so far."
-        elif not found.runs:
-            nothing += suggestion(search, self.using)
         rows = [line_of(run, self.now, has_delay=sort == DELAY) for run in shown]
         self.answer(rows, otherwise=nothing)
         if is_sorted and found.runs:
@@ -233,7 +234,7 @@ class RunVerbs(VerbCommand):
                 found += part.runs
                 older = part.next_before
                 progress.reach(len(found), f"{len(found):,} found")
-        if not found and (hint := suggestion(search, self.using)):
+        if not found and (hint := unknown_names.in_search(search, self.using, self.now)):
             raise CommandError(f"No runs match.{hint}")
         return found, older
 

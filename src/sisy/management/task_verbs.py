@@ -5,12 +5,12 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.db import router
 from django.db.models import F
 from django.utils import timezone
 
-from sisy.exceptions import did_you_mean
-from sisy.management import lookup, moments, task_text
+from sisy.management import lookup, moments, task_text, unknown_names
 from sisy.management.arguments import one_of
 from sisy.management.run_filters import refuse_empty
 from sisy.management.run_text import facts_of
@@ -23,7 +23,6 @@ from sisy.reports.explain import why, why_run, why_task
 from sisy.reports.formatting import zone_named
 from sisy.reports.last_started import last_started
 from sisy.reports.ledger import by_occurrence
-from sisy.reports.queue_names import queues_of
 from sisy.reports.tasks import NEEDS_ATTENTION, TaskFilter, matching
 
 HISTORY_COLUMNS = ("id", "due", "state", "attempt", "late", "took", "reason")
@@ -87,6 +86,11 @@ class TaskVerbs(VerbCommand):
         by_next_run = F("next_run").asc(nulls_last=True)
         found = list(matching(self.using, filters).order_by(by_next_run, "label", "pk"))
         last = last_started(self.using, [task.pk for task in found])
+        unknown = (
+            "" if found or not queue else unknown_names.in_queues([queue], self.using, self.now)
+        )
+        if unknown:
+            raise CommandError(unknown.lstrip())
         if self.as_json:
             self.say_json([task_text.facts_of(task, last[task.pk]) for task in found])
             return
@@ -101,11 +105,8 @@ class TaskVerbs(VerbCommand):
     def _nothing_listed(self, filters: TaskFilter) -> str:
         if filters.is_anything:
             return "No tasks yet. To create those that your code declares: manage.py sisy_sync"
-        if filters.queue:
-            known = queues_of(Task.objects.using(self.using))
-            if filters.queue not in known:
-                hint = did_you_mean(filters.queue, known)
-                return f"No task is in the queue {filters.queue!r}.{hint}"
+        if filters == TaskFilter(queue=filters.queue):
+            return f"No task is in the queue {filters.queue!r}."
         if filters == TaskFilter(state=filters.state) and filters.state != NEEDS_ATTENTION:
             return f"No tasks are {filters.state}."
         return "No tasks match."

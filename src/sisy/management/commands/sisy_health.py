@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import router
 
 from sisy import clock
+from sisy.management import unknown_names
 from sisy.management.arguments import measure
 from sisy.management.output import AnsweringCommand
 from sisy.management.serving import queue_names
@@ -66,4 +67,6 @@ class Command(AnsweringCommand):
         if wrong := [finding.name for finding in found if not finding.is_well]:
             if not self.as_json:
                 self.say("To see what to do: manage.py sisy_status")
-            raise CommandError(f"Unhealthy: {', '.join(wrong)}.", returncode=1)
+            # A name that nothing uses is probably mistyped, so its queue has no worker.
+            unknown = unknown_names.in_queues(options["queues"] or (), using, now)
+            raise CommandError(f"Unhealthy: {', '.join(wrong)}.{unknown}", returncode=1)
