@@ -3,7 +3,7 @@
 import pytest
 
 from sisy.lifecycle.miss import missed_row
-from sisy.models import Alert
+from sisy.models import Alert, Queue
 from sisy.records.problems import Kind
 from tests.commands.calling import said, told
 from tests.support.moments import HOUR, NOON
@@ -59,3 +59,17 @@ def test_what_was_missed_and_has_no_alert_is_counted_with_a_command():
     assert command in " ".join(said("sisy_top --once").split())
     Alert.objects.close("ann", NOON)
     assert "have no open alert" not in said("sisy_status")
+
+
+def test_queues_have_the_state_of_their_list_in_place_of_the_pause():
+    scheduled(label="tea", queue="mail")
+    scheduled(label="coffee", queue="cpu")
+    Queue.objects.pause("mail", "down", by="ann")
+    rows = said("sisy_status").partition("Queues:\n")[2].splitlines()
+    assert rows[0].split() == ["queue", "state", "queued", "oldest", "running", "workers"]
+    assert " ".join(rows[2].split()).startswith("cpu no worker 0")
+    assert " ".join(rows[3].split()).startswith("mail paused 0")
+    listed = {row["queue"]: row["state"] for row in told("sisy_queues list")}
+    found = told("sisy_status")["queues"]
+    assert {row["queue"]: row["state"] for row in found} == listed
+    assert [row["paused"] for row in found] == [None, "2026-05-05T12:00:00+00:00"]

@@ -5,8 +5,9 @@ from typing import Any
 from django.db import router
 
 from sisy import clock
+from sisy.alerting.capacity import Fleet
 from sisy.management.alert_text import in_lines
-from sisy.management.looks import SEVERITIES
+from sisy.management.looks import SEVERITIES, state_of_queue
 from sisy.management.output import AnsweringCommand, counted
 from sisy.management.table import Look
 from sisy.models import Task
@@ -26,7 +27,8 @@ class Command(AnsweringCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         using = router.db_for_write(Task)
         now = clock.now(using)
-        found = {
+        fleet = Fleet.at(using, now)
+        found: dict[str, list[dict[str, Any]]] = {
             "processes": [
                 {
                     "process": str(each.process),
@@ -42,6 +44,7 @@ class Command(AnsweringCommand):
             "queues": [
                 {
                     "queue": each.name,
+                    "state": state_of_queue(each, fleet),
                     "queued": counted(each.queued, is_all=each.is_all),
                     "oldest": each.oldest,
                     "running": each.running,
@@ -59,6 +62,8 @@ class Command(AnsweringCommand):
         if self.as_json:
             self.say_json({**found, "alerts": [_line(alert) for alert in alerts]})
             return
+        for queue in found["queues"]:
+            del queue["paused"]  # its state says so
         for title, rows in found.items():
             self.stdout.write(f"{title.capitalize()}:")
             self.answer(rows, otherwise="  none")
