@@ -233,13 +233,18 @@ def test_runs_that_match_are_retried_after_a_confirmation(asked):
     asked("y")
     text = said("sisy_runs retry --task tea")
     assert text.startswith("This retries 2 runs: 1 timed out, 1 failed. Task: 'tea'. Each is")
-    assert text.endswith("Submitted 2 retries.\n")
+    assert text.endswith(
+        "Submitted 2 retries. To see them: manage.py sisy_runs list --origin retry\n"
+    )
     assert Run.objects.filter(origin="retry").count() == 2
 
 
 def test_runs_that_cannot_be_retried_are_reported(capsys):
     live, done = run_of(state=RunState.QUEUED), run_of()
-    assert "Submitted 1 retry. It is run" in said(f"sisy_runs retry {live.pk} {done.pk}")
+    text = said(f"sisy_runs retry {live.pk} {done.pk}")
+    key = Run.objects.latest("pk").pk
+    assert f"Submitted 1 retry. It is run {key}. To follow it: " in text
+    assert text.endswith(f"manage.py sisy_runs logs {key} --follow\n")
     assert "Only finished runs can be retried." in capsys.readouterr().err
     with pytest.raises(CommandError, match="No runs were retried"):
         said(f"sisy_runs retry {live.pk}")

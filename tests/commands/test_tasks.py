@@ -61,6 +61,8 @@ def test_a_task_is_shown_with_its_counts_in_words_and_the_next_step():
     assert ["counts", "queued: 1"] in lines
     assert ["overrides", "-"] in lines
     assert ["note", "Call Ann."] in lines
+    assert ["retry", "delay        up to 10 s, at random"] in lines
+    assert told("sisy_tasks show tea")["retry_delay"] == 10
     assert told("sisy_tasks show tea")["counts"] == {"queued": 1}
     assert f"manage.py sisy_tasks history {task.pk}" in said("sisy_tasks show tea")
 

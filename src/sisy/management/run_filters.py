@@ -11,8 +11,8 @@ from django.utils import timezone
 from sisy.exceptions import did_you_mean
 from sisy.management import lookup, moments
 from sisy.management.arguments import invalid, one_of
-from sisy.models import Origin, Process, RunState
 from sisy.management.unknown_names import MAX_NAMES_COMPARED
+from sisy.models import Origin, Process, RunState
 from sisy.reports.run_search import RunSearch, processes_named
 
 TITLE = "filters"

@@ -171,7 +171,7 @@ class RunVerbs(VerbCommand):
         words = ngettext("Submitted %d retry.", "Submitted %d retries.", count) % count
         shown = f" It is run {submitted[0]}." if count == 1 else ""
         facts = {"submitted": submitted, "refused": len(refusals), "next_before": older}
-        self.say_with(words + shown + _more_match(older), **facts)
+        self.say_with(words + shown + (_more_match(older) or _to_follow(submitted)), **facts)
 
     def do_cancel(
         self, *, runs: list[int], yes: bool, reason: str, force: bool, **options: Any
@@ -249,6 +249,12 @@ def _add_before(parser: ArgumentParser) -> None:
         metavar="RUN",
         help="only runs with a smaller key, to continue where an earlier call stopped",
     )
+
+
+def _to_follow(submitted: Sequence[int]) -> str:
+    if submitted[1:]:
+        return " To see them: manage.py sisy_runs list --origin retry"
+    return f" To follow it: manage.py sisy_runs logs {submitted[0]} --follow"
 
 
 def _more_match(older: int | None) -> str:

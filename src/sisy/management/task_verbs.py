@@ -19,6 +19,7 @@ from sisy.management.verbs import VerbCommand, add_number
 from sisy.models import Run, Task, TaskState
 from sisy.planning.timing import occurrences
 from sisy.records.task_fields import SHOWN_FIELDS
+from sisy.reports import formatting
 from sisy.reports.explain import why, why_run, why_task
 from sisy.reports.formatting import zone_named
 from sisy.reports.last_started import last_started
@@ -117,6 +118,9 @@ class TaskVerbs(VerbCommand):
         shown["last_due"] = shown.pop("last_run")
         [last] = last_started(self.using, [task.pk]).values()
         shown |= task_text.facts_of_last(last) if self.as_json else task_text.line_of_last(last)
+        if not self.as_json:
+            # Runs that failed together are not all retried together.
+            shown["retry_delay"] = f"up to {formatting.span(task.retry_delay)}, at random"
         shown["note"] = Lines(task.note.strip("\n"))
         shown |= {"counts": task.counts(), "overrides": [one.field for one in task.overrides()]}
         self.describe(shown)
