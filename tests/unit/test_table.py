@@ -4,7 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from sisy.management.table import AtLeast, Look, cells_of, cut, description, state, table
+from sisy.management.table import (
+    AtLeast,
+    Look,
+    cells_of,
+    cut,
+    description,
+    state,
+    table,
+    wrapped,
+)
 from tests.support.moments import NOON
 
 ROWS = [
@@ -120,3 +129,33 @@ def test_a_small_terminal_gets_fewer_columns_whose_cells_can_be_told_apart():
     assert lines[2:] == ["4105  skipped  label 0", "4106  skipped  label 1"]
     head = table(rows, 40, wraps="why").splitlines()[0]
     assert head.split() == ["id", "state", "task", "why"]
+
+
+def test_a_command_to_copy_stays_whole_even_if_its_line_is_too_long():
+    quoted = "'manage.py sisy_runs list --task 47 --state failed'"
+    text = f"Find what its failed runs have in common: {quoted}. A retry does not end this."
+    lines = wrapped(text, 40)
+    assert f"{quoted}." in lines
+    assert [line for line in lines if len(line) > 40] == [f"{quoted}."]
+    assert " ".join(lines) == text
+
+
+def test_a_command_without_quotes_ends_with_its_sentence():
+    text = "Note: wait. All of it: manage.py sisy_tasks show 46. Call Ann if it lasts all night."
+    assert wrapped(text, 30) == [
+        "Note: wait. All of it:",
+        "manage.py sisy_tasks show 46.",
+        "Call Ann if it lasts all",
+        "night.",
+    ]
+    assert wrapped("To list them: manage.py sisy_tasks missed", 20)[1] == (
+        "manage.py sisy_tasks missed"
+    )
+
+
+def test_a_command_in_a_table_is_not_cut_and_another_long_word_is_broken():
+    command = "'manage.py sisy_worker --queues labels'"
+    rows = [{"check": "workers", "details": f"Start {command} on {'x' * 40}."}]
+    lines = table(rows, 30, wraps="details").splitlines()
+    assert command in lines[3]
+    assert max(map(len, [*lines[:3], *lines[4:]])) <= 30

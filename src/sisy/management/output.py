@@ -82,7 +82,7 @@ class AnsweringCommand(BaseCommand):
         self.stdout.write(escaped(sentence))
 
     def explain(self, sentence: str) -> None:
-        """Print a sentence that names no command to copy, wrapped to the terminal."""
+        """Print sentences, wrapped to the terminal, but for commands to copy: they stay whole."""
         self.stdout.write("\n".join(wrapped(escaped(sentence), self.width)))
 
     @property

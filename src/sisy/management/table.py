@@ -7,6 +7,7 @@ unless the table names its last column as one that wraps. In a terminal that is 
 columns are left out from the right. A description wraps long values.
 """
 
+import re
 import textwrap
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -24,6 +25,10 @@ NOTHING = formatting.NOTHING
 LEAST_WIDTH = 12  # characters to which a column of text is narrowed at most
 LEAST_COLUMNS = 2
 NARROW = 4  # characters of any column, in a terminal that is too small for all of them
+
+COMMAND = re.compile(r"'manage\.py [^']*'|manage\.py (?:(?!\.(?: |$)| [A-Z][a-z]).)+")
+"""A command in quotes, or one that ends with its sentence."""
+JOINT = "\x1f"  # stands for a space at which no line is broken
 
 Paint = Callable[[str, str], str]
 """Colours a text by a look: ``good``, ``bad``, ``warn``, ``open`` or ``quiet``."""
@@ -97,11 +102,13 @@ def table(
         texts = [cells[name][number] for name in kept]
         looks = [_look(row[name]) for name in kept]
         more: list[str] = []
+        room = widths
         if kept[-1] == wraps:
-            texts[-1], *more = wrapped(texts[-1], widths[-1])
-        lines.append(_line(texts, widths, is_number, looks, paint))
+            texts[-1], *more = parts = wrapped(texts[-1], widths[-1])
+            room = [*widths[:-1], max(widths[-1], *map(cells_of, parts))]  # for a long command
+        lines.append(_line(texts, room, is_number, looks, paint))
         blanks = [""] * (len(kept) - 1)
-        lines += [_line([*blanks, text], widths, is_number, looks, paint) for text in more]
+        lines += [_line([*blanks, text], room, is_number, looks, paint) for text in more]
     return "\n".join(lines)
 
 
@@ -237,7 +244,19 @@ def _line(
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Return a text as lines that take at most ``width`` cells each."""
+    """Return a text as lines that take at most ``width`` cells each.
+
+    Only a command to copy, such as ``manage.py sisy_runs show 7``, may be longer: it stays whole.
+    """
+    whole = COMMAND.sub(lambda found: found[0].replace(" ", JOINT), text)
+    if whole == text:
+        return _wrapped(text, width)
+    lines = textwrap.wrap(whole, width, break_on_hyphens=False, break_long_words=False)
+    parts = [[line] if JOINT in line else _wrapped(line, width) for line in lines]
+    return [part.replace(JOINT, " ") for found in parts for part in found]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
     parts = textwrap.wrap(text, width, break_on_hyphens=False)
     if any(cells_of(part) > width for part in parts):  # some characters take two cells
         parts = textwrap.wrap(text, max(1, width // 2), break_on_hyphens=False)
