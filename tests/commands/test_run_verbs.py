@@ -10,7 +10,6 @@ from django.core.management import CommandError
 from sisy.management import run_verbs
 from sisy.models import Run, RunState, Task
 from sisy.reports import walk
-from tests.app import jobs
 from tests.commands.calling import Terminal, said, seen, told
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled
@@ -120,48 +119,8 @@ def test_runs_whose_task_was_deleted_are_found_by_its_label_or_key():
     assert "once upon a time" in said("sisy_runs show 'once upon a time'")
 
 
-@pytest.mark.parametrize(
-    ("options", "hint"),
-    [
-        (
-            "--task tee",
-            "No runs match. No task has the key, name or label 'tee'. Did you mean 'tea'?",
-        ),
-        (
-            "--queue defualt",
-            "No runs match. No task, run or worker uses a queue named 'defualt'. Did you mean "
-            "'default'?",
-        ),
-        ("--function nop", "No runs match. No task calls 'nop'. Did you mean 'noop'?"),
-        ("--task xyz", "No runs match. No task has the key, name or label 'xyz'."),
-    ],
-)
-def test_a_list_without_runs_names_what_was_probably_meant(options, hint):
-    scheduled(label="tea", fn=jobs.noop)
-    with pytest.raises(CommandError) as raised:
-        said(f"sisy_runs list {options}")
-    assert str(raised.value) == hint
-    assert said("sisy_runs list --text nothing") == "No runs match.\n"
-
-
 def test_a_site_without_runs_says_so():
     assert said("sisy_runs list") == "No runs yet.\n"
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        ("--worker nowhere", "No host or worker is named 'nowhere'"),
-        ("--since soon", "'soon' is not a valid date and time. Use a duration, such as 30m"),
-        ("--since 999999d", "'999999d' is too long ago"),
-        ("--since 1h --until 2h", r"--since \(2026-\S+ \S+ UTC\) is not before --until"),
-        ("--state fail", r"'fail' is not valid\. Did you mean 'failed'\? Use one of queued, "),
-        ("--origin scheduled", r"'scheduled' is not valid\. Did you mean 'schedule'\?"),
-    ],
-)
-def test_a_filter_that_is_not_valid_is_rejected(options, error):
-    with pytest.raises(CommandError, match=error):
-        said(f"sisy_runs list {options}")
 
 
 def test_a_list_looks_for_longer_than_a_page(monkeypatch):
