@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
-from django.utils.translation import ngettext
 
 from sisy.alerting.advised_commands import missed_command
 from sisy.management.looks import severity
@@ -124,22 +123,22 @@ def fix_of(group: AlertGroup) -> str:
     return fix
 
 
-def in_lines(group: AlertGroup, facts: Facts, using: str, now: datetime) -> Lines:
+def in_lines(group: AlertGroup, facts: Facts, now: datetime) -> Lines:
     """Return a group of alerts in lines: what is wrong since when, the fix, and who handles it.
 
     A delay that is over has no beginning.
     """
-    queues = group.lead.queues if group.lead.kind == Kind.NO_WORKER else ()
     since = None if group.lead.is_over else group.since
     said = f"{group.what}: {group.why}" if group.what else group.why
     lines = [
         f"{said} Since {shown(since)}." if since else said,
         f"{facts.began_after}." if facts.began_after else "",
         facts.backlog,
+        facts.hanging,
         _noted(facts.note, group.lead.task),
         fix_of(group),
-        *(skipping.warning(using, queue, now) for queue in queues),
-        _affected(group),
+        facts.warning,
+        _affected(group, facts),
         f"Acknowledged by {group.acknowledged_by}." if group.acknowledged_by else "",
         f"Muted until {shown(until)}." if (until := group.muted_until(now)) else "",
     ]
@@ -155,22 +154,10 @@ def _noted(note: str, task: int | None) -> str:
     return f"Note: {first}{more}"
 
 
-def _affected(group: AlertGroup) -> str:
+def _affected(group: AlertGroup, facts: Facts) -> str:
     if len(group.alerts) == 1:
         return ""
-    return f"Affects {group.affects}. {_without_record(group)}".strip()
-
-
-def _without_record(group: AlertGroup) -> str:
-    """Return how many of some alerts ``sisy_alerts list`` does not list, because they are closed.
-
-    What went wrong in the last 24 hours is shown until then.
-    """
-    number = len(group.alerts) - len(group.records)
-    if not number or not group.records:
-        return ""
-    words = ngettext("%d of them has no open alert.", "%d of them have no open alert.", number)
-    return words % number
+    return f"Affects {group.affects}. {facts.left}".strip()
 
 
 def unchanged(alerts: Iterable[Alert], verb: str, now: datetime) -> str:

@@ -143,10 +143,11 @@ class AlertVerbs(VerbCommand):
         seen = self._seen([found]).get(found.pk)
         facts = facts_of(found, seen, self.now)
         if seen is not None:
-            known = facts_beside(self.using, [seen], self.now)[seen.key]
+            known = facts_beside(self.using, [seen], self.now, in_full=True)[seen.key]
             facts |= {
                 "began_after": known.began_after,
                 "backlog": known.backlog,
+                "hanging": known.hanging,
                 "note": first_line(known.note),
             }
         if self.as_json:

@@ -4,7 +4,9 @@ The schedule does not match the moment, the moment is still to come, or no run w
 """
 
 from datetime import datetime, timedelta, tzinfo
+from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from sisy import conf
@@ -15,12 +17,14 @@ from sisy.runtime.durations import in_zone
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
 
-THEN: dict[str, str] = {
-    Overlap.SKIP: "it will be skipped",
-    Overlap.BUFFER_ONE: "it will be queued, or skipped if another run is queued already",
-    Overlap.BUFFER_ALL: "it will be queued until that run has ended",
-    Overlap.CANCEL_OTHER: "that run will be asked to stop, and this one starts when it has",
-    Overlap.TERMINATE_OTHER: "that run will be terminated, and this one starts when it has ended",
+THEN: dict[str, Any] = {
+    Overlap.SKIP: _("it will be skipped"),
+    Overlap.BUFFER_ONE: _("it will be queued, or skipped if another run is queued already"),
+    Overlap.BUFFER_ALL: _("it will be queued until that run has ended"),
+    Overlap.CANCEL_OTHER: _("that run will be asked to stop, and this one starts when it has"),
+    Overlap.TERMINATE_OTHER: _(
+        "that run will be terminated, and this one starts when it has ended"
+    ),
 }
 """The fate, by the overlap policy, of a run that is due while another one is running."""
 

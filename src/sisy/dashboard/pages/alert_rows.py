@@ -22,7 +22,7 @@ def rows_of(
         shows_notes: whether an alert about one task shows the first line of the task's note.
     """
     now = page_request.now
-    facts = facts_beside(page_request.using, groups, now)
+    facts = facts_beside(page_request.using, groups, now, in_full=page_request.sees_details)
     return {
         "groups": [
             (

@@ -73,10 +73,10 @@ class Command(AnsweringCommand):
             self.say("  none")
             return
         groups = grouped(alerts)
-        facts = facts_beside(using, groups, now)
+        facts = facts_beside(using, groups, now, in_full=True)
         self.stdout.write(
             self.description(
-                (_named(group), in_lines(group, facts[group.key], using, now)) for group in groups
+                (_named(group), in_lines(group, facts[group.key], now)) for group in groups
             )
         )
         if any(alert.record for alert in alerts):

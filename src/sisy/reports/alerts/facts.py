@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.translation import ngettext
+
 from sisy.models import Run, Task
 from sisy.records.problems import Kind
 from sisy.reports import skipping
 from sisy.reports.alerts.alert import Alert
 from sisy.reports.alerts.backlogs import backlog_in_words
 from sisy.reports.alerts.grouping import AlertGroup
+from sisy.reports.alerts.hanging import hanging_in_words
 from sisy.reports.task_events import events_of
 
 MAX_EXPLAINED = 3  # failing tasks, or queues: each takes some statements
@@ -29,16 +32,27 @@ class Facts:
             in words; empty if there was none, or if the task does not fail.
         backlog: what a queue without a worker holds up; see `backlog_in_words`.
         warning: which of these runs a new worker would skip; see `sisy.reports.skipping`.
+        hanging: how long a run that takes too long has been running; see `hanging_in_words`.
+        left: how many of the tasks that missed occurrences have not succeeded since; empty if
+            that is all of them. What was missed is shown for 24 hours.
     """
 
     note: str = ""
     began_after: str = ""
     backlog: str = ""
     warning: str = ""
+    hanging: str = ""
+    left: str = ""
 
 
-def facts_beside(using: str, groups: Iterable[AlertGroup], now: datetime) -> dict[str, Facts]:
-    """Return the facts beside groups of alerts, by the keys of the groups."""
+def facts_beside(
+    using: str, groups: Iterable[AlertGroup], now: datetime, *, in_full: bool
+) -> dict[str, Facts]:
+    """Return the facts beside groups of alerts, by the keys of the groups.
+
+    Args:
+        in_full: whether the reader may see what runs print; see `sisy.reports.disclosure`.
+    """
     listed = list(groups)
     alone = {group.key: group.lead.task for group in listed if len(group.same) == 1}
     keys = {pk for pk in alone.values() if pk is not None}
@@ -55,15 +69,33 @@ def facts_beside(using: str, groups: Iterable[AlertGroup], now: datetime) -> dic
         group.key: " ".join(skipping.warning(using, queue, now) for queue in group.lead.queues)
         for group in unserved[:MAX_EXPLAINED]
     }
+    going = [group for group in listed if group.is_cancellable and group.key in task_of]
+    hanging = {
+        group.key: hanging_in_words(using, pk, task_of[group.key], now, in_full=in_full)
+        for group in going[:MAX_EXPLAINED]
+        if (pk := group.lead.run) is not None
+    }
     return {
         group.key: Facts(
             note=task_of[group.key].note if group.key in task_of else "",
             began_after=began.get(group.key, ""),
             backlog=backlogs.get(group.key, ""),
             warning=warnings.get(group.key, ""),
+            hanging=hanging.get(group.key, ""),
+            left=_left_in_words(group),
         )
         for group in listed
     }
+
+
+def _left_in_words(group: AlertGroup) -> str:
+    number = len(group.records)
+    if group.lead.kind != Kind.MISSED or not 0 < number < len(group.alerts):
+        return ""
+    words = ngettext(
+        "%d of them has not succeeded since.", "%d of them have not succeeded since.", number
+    )
+    return words % number
 
 
 def _begins(alert: Alert) -> bool:

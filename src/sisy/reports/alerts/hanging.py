@@ -1,0 +1,53 @@
+"""How long a run has been running that an alert is about, and what it holds up."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from sisy.models import Run, RunState, Task
+from sisy.reports import formatting
+from sisy.reports.durations import usual_of
+from sisy.reports.output import output_of
+from sisy.reports.unplanned import THEN
+from sisy.runtime.durations import in_zone, rounded_text
+
+MAX_LINE = 120  # characters of a line of output
+
+
+def hanging_in_words(using: str, pk: int, task: Task, now: datetime, *, in_full: bool) -> str:
+    """Return how long a run has been running, its last output, and what becomes of the next run.
+
+    Empty if it is not running any more.
+
+    Args:
+        pk: the key of the run.
+        in_full: whether the reader may see what runs print.
+    """
+    runs = Run.objects.using(using).defer("payload", "result", "error")
+    run = runs.filter(pk=pk, state=RunState.RUNNING, started_at__isnull=False).first()
+    return "" if run is None else " ".join(_sentences(using, run, task, now, in_full=in_full))
+
+
+def _sentences(using: str, run: Run, task: Task, now: datetime, *, in_full: bool) -> Iterator[str]:
+    assert run.started_at is not None
+    usual = usual_of(using, task.pk)
+    words = gettext("It has been running for %(time)s.")
+    if usual is not None:
+        words = gettext("It has been running for %(time)s, and usually takes %(usual)s.")
+    named = {"time": rounded_text(now - run.started_at), "usual": formatting.span(usual)}
+    yield words % named
+    line = _last_line(run) if in_full else ""
+    if line:
+        yield gettext("The last line that it printed: %s") % line
+    if task.next_run is not None and task.overlap in THEN:
+        due = in_zone(task.next_run, timezone.get_current_timezone())
+        words = gettext("The next run is due at %(due)s: if this one is still running, %(then)s.")
+        yield words % {"due": due, "then": THEN[task.overlap]}
+
+
+def _last_line(run: Run) -> str:
+    output = output_of(run)
+    lines = (output.tail or output.head).split("\n") if output else []
+    return next((line[:MAX_LINE] for line in reversed(lines) if line.strip()), "")

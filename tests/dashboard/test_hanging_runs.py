@@ -1,0 +1,63 @@
+"""The alert of a run that takes too long says what a person asks next."""
+
+import pytest
+
+from sisy.models import Run, RunState, Task
+from sisy.records.problems import Kind
+from sisy.runtime.journal import Report
+from sisy.store.run_output import write_while_running
+from sisy.worker.claim import claim
+from tests.admin.pages import text_of
+from tests.admin.people import browser_of, browser_of_superuser
+from tests.commands.calling import said, told
+from tests.support.clocks import clock_at
+from tests.support.moments import MINUTE, NOON, SECOND
+from tests.support.records import open_alert, scheduled, worker
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+TIME = "It has been running for 20 min, and usually takes 3 s."
+NEXT = "The next run is due at 2026-05-05 13:00:00 UTC: if this one is still running, it will be"
+
+
+@pytest.fixture
+def hanging():
+    """Return an open alert about a run that has been running for 20 minutes."""
+    task, process = scheduled("0 * * * *", label="newsletter"), worker()
+    times = {"started_at": NOON - 4 * SECOND, "finished_at": NOON - SECOND}
+    task.new_run(now=NOON, state=RunState.SUCCEEDED, **times).save()
+    task.run_now()
+    [run] = claim(process, ["default"], 1, NOON + MINUTE)
+    report = Report(head="one\nConnecting …\n\n", written=20, progress=None)
+    write_while_running("default", [(run, report)], NOON + MINUTE)
+    why = "A run is taking longer than the expected 15 s."
+    alert = open_alert(task, Kind.SLOW, NOON + 2 * MINUTE, run_id=run.pk, why=why)
+    with clock_at(NOON + 21 * MINUTE):
+        yield alert
+
+
+def alerts_for(browser):
+    return text_of(browser.get("/sisy/?parts=alerts"))
+
+
+def test_it_says_how_long_it_runs_and_what_becomes_of_the_next_run(hanging):
+    text = alerts_for(browser_of_superuser())
+    assert f"{TIME} The last line that it printed: Connecting … {NEXT} skipped." in text
+    assert TIME in said("sisy_status")
+    assert TIME in told(f"sisy_alerts show {hanging.pk}")["hanging"]
+
+
+def test_what_a_run_printed_is_shown_to_those_who_may_see_it(hanging):
+    text = alerts_for(browser_of("view_task"))
+    assert f"{TIME} {NEXT}" in text
+    assert "Connecting" not in text
+
+
+def test_a_task_whose_runs_may_overlap_has_no_words_about_the_next_run(hanging):
+    Task.objects.filter(pk=hanging.task_id).update(overlap="allow")
+    assert "The next run is due" not in alerts_for(browser_of_superuser())
+
+
+def test_a_run_that_has_ended_in_the_meantime_has_no_such_words(hanging):
+    Run.objects.filter(pk=hanging.run_id).update(state="failed", finished_at=NOON)
+    assert "It has been running" not in alerts_for(browser_of_superuser())
