@@ -68,6 +68,25 @@ def test_lists_say_since_when_a_run_is_running():
     assert "since 12:00:01" in text
 
 
+@pytest.mark.parametrize(
+    ("state", "offered"),
+    [("running", ["Cancel"]), ("unsuccessful", ["Retry"]), ("", ["Retry", "Cancel"])],
+)
+def test_a_list_offers_what_its_runs_can_do(state, offered):
+    failed()
+    scheduled(label="report").run_now()
+    assert claim(worker(), ["default"], 1, NOON + SECOND)
+    text = text_of(browser_of_superuser().get(f"/sisy/runs/?search=report&state={state}"))
+    assert re.findall(r"(Retry|Cancel) all matching runs", text) == offered
+
+
+def test_what_people_on_call_look_for_has_a_link_that_keeps_the_other_filters():
+    html = browser_of_superuser().get("/sisy/runs/?queue=mail&state=missed").content.decode()
+    assert 'href="?state=unsuccessful&amp;queue=mail"' in html
+    assert 'href="?queue=mail">all</a>' in html
+    assert 'href="?state=missed&amp;queue=mail" aria-current="true"' in html
+
+
 def test_a_list_of_runs_begins_and_ends_at_a_moment():
     for hour in (5, 2):
         due = NOON - hour * HOUR

@@ -12,6 +12,7 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, of_filter, refusals
 from sisy.models import Origin, RunState, Task
+from sisy.records.choices import LIVE_STATES
 from sisy.reports.ledger import PAGE_LIMIT, key_of
 from sisy.reports.output import progress_of
 from sisy.reports.run_filter import (
@@ -22,6 +23,14 @@ from sisy.reports.run_filter import (
 )
 from sisy.reports.run_search import RunSearch
 
+QUICK = (
+    ("", _("all")),
+    (UNSUCCESSFUL, _("failed")),
+    (RunState.RUNNING.value, _("running")),
+    (RunState.QUEUED.value, _("queued")),
+    (RunState.MISSED.value, _("missed")),
+)
+"""The states with a link of their own: what people on call look for."""
 MAX_TASKS_OFFERED = 5  # tasks with the label of a search
 RANGES = (
     ("1h", _("last hour")),
@@ -70,6 +79,10 @@ class RunsPage(Page):
             "query": filters.query(),
             "states": [*RunState.choices, (UNSUCCESSFUL, _("failed, timed out or lost"))],
             "origins": Origin.choices,
+            "quick": [
+                (f"?{replace(filters, state=state).query()}", words, state == filters.state)
+                for state, words in QUICK
+            ],
             "ranges": RANGES,
             "start": _for_field(start, page_request),
             "until": _for_field(filters.until, page_request),
@@ -136,11 +149,15 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
         "progress": progress_of(using, shown),
         "is_filtered": not filters.is_anything,
         "query": filters.query(),
-        "may_retry": page_request.may("run_task"),
-        "may_cancel": page_request.may("cancel_run"),
+        "may_retry": page_request.may("run_task") and filters.state not in LIVE_STATES,
+        "may_cancel": page_request.may("cancel_run") and _may_be_live(filters),
         "newest": f"?{filters.query()}" if before is not None else "",
         "older": f"?{filters.query(before=str(older))}" if older is not None else "",
     }
+
+
+def _may_be_live(filters: RunFilter) -> bool:
+    return not filters.state or filters.state in LIVE_STATES
 
 
 def _of_tasks(using: str, filters: RunFilter) -> list[tuple[str, str]]:
