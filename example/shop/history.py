@@ -57,6 +57,7 @@ class History:
         """When the import of prices was changed, and the worker of the labels was forgotten."""
         self.outage = last_outage(now)
         """From when to when no heartbeat ran."""
+        self._disk_full_at = last(now, 6, 0) - DAY
         self._workers = [
             (start, self._worker(start, end, queues))
             for start, end, queues in (
@@ -171,7 +172,7 @@ class History:
         fails = {
             IMPORT: due > self.deployed,
             STOCK: outside.is_warehouse_down(due),
-            PICTURES: last(self._now, 6, 0) - DAY == due,
+            PICTURES: self._disk_full_at == due,
         }
         if not fails.get(task.label):
             return {"state": RunState.SUCCEEDED, "result": {"rows": self._luck.randrange(9000)}}
@@ -192,6 +193,8 @@ class History:
             [end + minute, end + 2 * minute],
             [end + 40 * minute, end + 41 * minute],
             [self._now - SPANS[STOCK] + 25 * minute],
+            [self._disk_full_at + minute],
+            [self._disk_full_at + 25 * minute, self._disk_full_at + 26 * minute],
             *midnight.watches(runs),
         ]
         past = [[moment for moment in watch if moment < self._now] for watch in sorted(watches)]
