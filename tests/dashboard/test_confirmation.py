@@ -68,7 +68,8 @@ def test_cancelling_a_run_asks_and_says_what_force_does():
     run.started_at = NOON - MINUTE
     run.save()
     text = text_of(asked("runs", "cancel", run))
-    assert f"Cancel 1 run? #{run.pk} sweep: running since" in text
+    assert "<time" not in text
+    assert f"Cancel 1 run? #{run.pk} sweep: running since 11:59:00, 1 min ago" in text
     forced = text_of(asked("runs", "cancel_force", run))
     assert "Force cancel 1 run?" in forced
     assert "Runs in a process pool are killed" in forced

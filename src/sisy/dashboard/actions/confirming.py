@@ -94,7 +94,12 @@ def _run_in_words(run: Run) -> str:
     """Return which run it is, and since when it has been running."""
     since = ""
     if run.state == RunState.RUNNING and run.started_at is not None:
-        since = gettext(" since %s") % formatting.moment(run.started_at, formatting.now())
+        now = formatting.now()
+        named = {
+            "moment": formatting.brief(run.started_at, now),
+            "ago": formatting.distance(run.started_at, now),
+        }
+        since = gettext(" since %(moment)s, %(ago)s") % named
     return f"#{run.pk} {run.label}: {formatting.name_of_state(run.state)}{since}"
 
 
