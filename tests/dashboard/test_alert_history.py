@@ -167,7 +167,7 @@ def test_alerts_of_one_task_are_found_by_its_key_and_its_page_links_to_them():
     page = browser_of("view_task").get(PAGE, {"task": task.pk, "state": "closed"})
     assert "Only alerts of import · All tasks" in text_of(page)
     assert [row.split()[2] for row in rows_of(page)] == ["import"]
-    link = f'<a href="{PAGE}?task={task.pk}">2</a>'
+    link = f'<a href="{PAGE}?task={task.pk}">2 so far</a>'
     assert link in browser_of("view_task").get(f"/sisy/tasks/{task.pk}/").content.decode()
     never = scheduled()
     assert "?task=" not in browser_of("view_task").get(f"/sisy/tasks/{never.pk}/?parts=head")

@@ -93,7 +93,7 @@ def test_an_alert_names_the_newest_run_and_its_error_if_one_may_see_it():
 
 def test_what_is_not_a_problem_is_listed_below_the_problems():
     up()
-    paused = "No action needed"
+    paused = "Paused"
     Queue.objects.pause("default", "Maintenance.")
     assert paused not in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
     failed_run(label="import")

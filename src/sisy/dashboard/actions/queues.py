@@ -6,12 +6,14 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import router
+from django.utils import timezone
 from django.utils.translation import gettext
 
 from sisy.dashboard.actions.result import Result, done, note
 from sisy.models import Queue
 from sisy.reports import formatting
 from sisy.reports.queues import queues
+from sisy.runtime.durations import in_zone
 from sisy.runtime.escaping import escaped
 
 
@@ -19,11 +21,13 @@ def pause(
     user: Any, name: str, reason: str = "", until: datetime | None = None
 ) -> Iterator[Result]:
     """Pause a queue: no worker claims its runs."""
+    resumes = gettext(" It resumes at %s.")
     yield from _changed(
         user,
         name,
         lambda: Queue.objects.pause(name, reason, by=str(user), until=until),
         "Paused.",
+        resumes % in_zone(until, timezone.get_current_timezone()) if until else "",
     )
 
 
@@ -42,7 +46,7 @@ NOTHING_NEW = {
 }
 
 
-def _changed(user: Any, name: str, change: Any, what: str) -> Iterator[Result]:
+def _changed(user: Any, name: str, change: Any, what: str, then: str = "") -> Iterator[Result]:
     using = router.db_for_write(Queue)
     if name not in {queue.name for queue in queues(using, formatting.now())}:
         words = gettext("No task, run or worker uses a queue named '%s'. Nothing was changed.")
@@ -55,4 +59,5 @@ def _changed(user: Any, name: str, change: Any, what: str) -> Iterator[Result]:
         return
     if is_done:
         note(user, Queue.objects.using(using).get(name=name), what)
-    yield done(gettext((SAID if is_done else NOTHING_NEW)[what]) % name, is_done)
+    words = gettext((SAID if is_done else NOTHING_NEW)[what]) % name
+    yield done(f"{words}{then if is_done else ''}", is_done)

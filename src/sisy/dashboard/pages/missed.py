@@ -20,8 +20,6 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.confirmation import ask, is_confirmed
 from sisy.dashboard.pages.page import Page
 from sisy.dashboard.parameters import elsewhere
-from sisy.models import Alert
-from sisy.records.problems import Kind
 from sisy.reports.ledger import key_of
 from sisy.reports.missed import MissedTask, MissedTasks, missed_tasks, newest_range
 from sisy.reports.task_groups import open_alerts
@@ -74,16 +72,10 @@ class MissedPage(Page):
             "form": form,
             "found": found,
             "rows": [
-                (one, not one.is_due_soon(page_request.now), _besides_missed(alerts[one.task.pk]))
-                for one in tasks
+                (one, not one.is_due_soon(page_request.now), alerts[one.task.pk]) for one in tasks
             ],
             "zone": timezone.get_current_timezone_name(),
         }
-
-
-def _besides_missed(alerts: Iterable[Alert]) -> list[Alert]:
-    """Return what else is wrong with a task: its backfill may fail for the same reason."""
-    return [alert for alert in alerts if alert.kind != Kind.MISSED]
 
 
 def missed_address(page_request: PageRequest, since: datetime, until: datetime) -> str:

@@ -16,6 +16,7 @@ from sisy.dashboard.parameters import a_key, moment_within, one_of
 from sisy.models import Run, Task
 from sisy.reports import formatting
 from sisy.reports.alerts import Severity, find_alerts
+from sisy.reports.alerts.alert import Kind
 from sisy.reports.alerts.grouping import AlertGroup, grouped
 from sisy.reports.alerts.recorded import last_closed_at
 from sisy.reports.alerts.recovered import closed_in_words, closed_since
@@ -146,9 +147,11 @@ def _headings(groups: Sequence[AlertGroup], now: datetime) -> dict[str, Any]:
     known = [group for group in problems_in(groups) if group.is_handled(now)]
     informing = [group for group in groups if group.severity == Severity.INFO]
     again = [group for group in informing if group.will_recur]
-    calm = [group for group in informing if not group.will_recur]
+    paused = [group for group in informing if group.lead.kind == Kind.QUEUE_PAUSED]
+    calm = [group for group in informing if not group.will_recur and group not in paused]
     headings = [
         (known, _("Acknowledged or muted")),
+        (paused, _("Paused")),
         (again, _("Over, but will happen again")),
         (calm, _("No action needed")),
     ]

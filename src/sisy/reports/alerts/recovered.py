@@ -218,8 +218,7 @@ def _fix(using: str, delay: Delay) -> str:
         "At %(again)s, %(number)d task of this queue is due again. To avoid another delay, start "
         "more workers.",
         "At %(again)s, %(number)d tasks of this queue are due together again. To avoid another "
-        "delay, spread their schedules with 'h' or the field 'spread', in code or in the admin, "
-        "or start more workers.",
+        "delay, spread their schedules with 'h' or the field 'spread', or start more workers.",
         number,
     )
     again = in_zone(delay.again_at, timezone.get_current_timezone())

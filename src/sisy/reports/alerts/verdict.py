@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext, ngettext
 
-from sisy.reports.alerts.alert import Severity
+from sisy.reports.alerts.alert import Kind, Severity
 from sisy.reports.alerts.grouping import AlertGroup
 
 
@@ -42,11 +42,11 @@ def first_since(groups: Sequence[AlertGroup]) -> datetime | None:
 
 
 def by_need(groups: Sequence[AlertGroup], now: datetime) -> list[AlertGroup]:
-    """Return open problems first, then handled ones, then what needs no action now."""
+    """Return open problems first, then handled ones, then paused queues, and then the rest."""
     return sorted(groups, key=lambda group: _need(group, now))
 
 
 def _need(group: AlertGroup, now: datetime) -> int:
     if group.severity == Severity.INFO:
-        return 2 if group.will_recur else 3
+        return 2 if group.lead.kind == Kind.QUEUE_PAUSED else 3 if group.will_recur else 4
     return int(group.is_handled(now))

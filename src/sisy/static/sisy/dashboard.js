@@ -252,6 +252,13 @@ document.addEventListener("change", ({ target }) => {
   for (const box of (target.closest("details") ?? target.form).querySelectorAll(`[name="${target.dataset.sisyAll}"]`)) box.checked = target.checked;
 });
 
+// The heading of a part that is folded on a phone opens it, too.
+document.addEventListener("click", ({ target }) => {
+  const heading = target.closest(".sisy-folds > h2");
+  const fold = heading?.parentElement.querySelector(".sisy-fold");
+  if (fold?.checkVisibility()) fold.click();
+});
+
 // A second click, before the answer to the first one, would run or retry something twice.
 document.addEventListener("submit", (event) => {
   const form = event.target;
