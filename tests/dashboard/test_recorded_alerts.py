@@ -102,6 +102,14 @@ def test_what_is_not_a_problem_is_listed_below_the_problems():
     assert "1 problem" in text
 
 
+def test_the_overview_counts_the_paused_tasks_and_leads_to_them():
+    up()
+    assert "paused task" not in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    scheduled(label="of a colleague").pause()
+    html = browser_of("view_task").get("/sisy/?parts=alerts").content.decode()
+    assert 'href="/sisy/tasks/?state=paused">1 paused task</a>' in html
+
+
 def test_a_problem_with_an_alert_is_listed_once():
     up()
     run = failed_run(label="import")

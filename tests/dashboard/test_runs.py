@@ -101,6 +101,8 @@ def test_a_list_of_runs_begins_and_ends_at_a_moment():
     # A link may name a moment as `since`: the form has it as its beginning.
     html = browser.get("/sisy/runs/", {"since": "2026-05-05T06:00"}).content.decode()
     assert 'name="start" step="1" value="2026-05-05T06:00:00"' in html
+    empty = {"start": "2026-05-05T11:00", "until": "2026-05-05T09:00"}
+    assert "it begins after its end" in text_of(browser.get("/sisy/runs/", empty))
     both = {"since": "1h", "start": "2026-05-05T06:00:00"}
     assert "No matching runs." in text_of(browser.get("/sisy/runs/", both))
 
@@ -264,7 +266,7 @@ def test_the_ledgers_queries_do_not_grow_with_its_length(django_assert_max_num_q
         task.run_now()
     client = browser_of("view_task")
     client.get("/sisy/runs/")
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         client.get("/sisy/runs/")
 
 

@@ -13,7 +13,7 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.alert_rows import rows_of
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, moment_within, one_of
-from sisy.models import Run, Task
+from sisy.models import Run, Task, TaskState
 from sisy.reports import formatting
 from sisy.reports.alerts import Severity, find_alerts
 from sisy.reports.alerts.alert import Kind
@@ -135,6 +135,7 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
         "cleared_at": None if verdict else last_closed_at(using),
         "closed": closed_in_words(closed) if closed else "",
         "dead_letters": dead_letters(using),
+        "paused": Task.objects.using(using).filter(state=TaskState.PAUSED).count(),
         "messages_address": _messages_address(page_request),
     }
 

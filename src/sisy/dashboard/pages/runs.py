@@ -15,6 +15,7 @@ from sisy.models import Origin, RunState, Task
 from sisy.records.choices import LIVE_STATES
 from sisy.reports.ledger import PAGE_LIMIT, key_of
 from sisy.reports.output import progress_of
+from sisy.reports.queue_names import queues_of
 from sisy.reports.run_filter import (
     UNSUCCESSFUL,
     RunFilter,
@@ -31,6 +32,7 @@ QUICK = (
     (RunState.MISSED.value, _("missed")),
 )
 """The states with a link of their own: what people on call look for."""
+MAX_QUEUES_OFFERED = 200
 MAX_TASKS_OFFERED = 5  # tasks with the label of a search
 RANGES = (
     ("1h", _("last hour")),
@@ -79,6 +81,7 @@ class RunsPage(Page):
             "query": filters.query(),
             "states": [*RunState.choices, (UNSUCCESSFUL, _("failed, timed out or lost"))],
             "origins": Origin.choices,
+            "queues": queues_of(Task.objects.using(page_request.using))[:MAX_QUEUES_OFFERED],
             "quick": [
                 (f"?{replace(filters, state=state).query()}", words, state == filters.state)
                 for state, words in QUICK
@@ -116,6 +119,9 @@ def problems_of(page_request: PageRequest) -> list[str]:
     The search ignores such filters, so it finds more runs than were wanted.
     """
     found = refusals(page_request.asked, RunsPage.asks)
+    search = search_of(page_request)
+    if search.since and search.until and search.since > search.until:
+        found.append(gettext("The range is empty: it begins after its end."))
     if RunFilter.of(page_request.asked).text and not page_request.sees_details:
         needed = gettext("You need the permission sisy.view_run_details to search in errors.")
         found.append(needed)
