@@ -138,7 +138,7 @@ def in_lines(group: AlertGroup, facts: Facts, now: datetime) -> Lines:
         _noted(facts.note, group.lead.task),
         fix_of(group),
         facts.warning,
-        _affected(group, facts),
+        f"Affects {group.affects}." if len(group.alerts) > 1 else "",
         f"Acknowledged by {group.acknowledged_by}." if group.acknowledged_by else "",
         f"Muted until {shown(until)}." if (until := group.muted_until(now)) else "",
     ]
@@ -152,12 +152,6 @@ def _noted(note: str, task: int | None) -> str:
     has_more = len(note.split()) > len(first.split())
     more = f" All of it: manage.py sisy_tasks show {task}" if has_more else ""
     return f"Note: {first}{more}"
-
-
-def _affected(group: AlertGroup, facts: Facts) -> str:
-    if len(group.alerts) == 1:
-        return ""
-    return f"Affects {group.affects}. {facts.left}".strip()
 
 
 def unchanged(alerts: Iterable[Alert], verb: str, now: datetime) -> str:

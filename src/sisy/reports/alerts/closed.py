@@ -1,8 +1,11 @@
-"""Problems that remain although a person has closed their alerts.
+"""Problems that remain although a person has closed their alerts, and those that are over.
 
 Only new evidence opens such an alert again: see `sisy.alerting.opening`. Until then, its problem
 is listed with the start and the mute of the closed alert. It needs no action, because a person
 said so. Only what stops Sisy, such as a queue without a worker, needs action until it is over.
+
+The ledger shows for 24 hours what was missed. If a heartbeat has closed the alert about it, the
+task has succeeded since: then only the history of alerts has it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +20,10 @@ from sisy.reports.alerts.recorded import SAME
 
 
 def with_closed(using: str, found: Iterable[Alert]) -> Iterator[Alert]:
-    """Yield the problems that are not recorded, with the alerts that a person has closed."""
+    """Yield the problems that are not recorded, with the alerts that a person has closed.
+
+    Missed occurrences are left out if a heartbeat has closed their alert.
+    """
     listed = list(found)
     about = {id(alert): list(_subjects(alert)) for alert in listed if _is_open(alert)}
     subjects = {subject for some in about.values() for subject in some}
@@ -31,7 +37,12 @@ def with_closed(using: str, found: Iterable[Alert]) -> Iterator[Alert]:
         )
         records = [last[key] for key in keys if key in last]
         newest = max(records, key=lambda record: record.pk, default=None)
-        yield _closed(alert, newest) if newest and _is_same(newest, alert) else alert
+        if newest is None or _shows_more(newest, alert):
+            yield alert
+        elif newest.closed_by:
+            yield _closed(alert, newest)
+        elif alert.kind != Kind.MISSED:
+            yield alert
 
 
 def _is_open(alert: Alert) -> bool:
@@ -47,12 +58,11 @@ def _subjects(alert: Alert) -> Iterator[str]:
         yield from map(of_queue, alert.queues)
 
 
-def _is_same(record: AlertRecord, alert: Alert) -> bool:
-    """Return whether an alert was closed by a person, with all that the problem shows."""
+def _shows_more(record: AlertRecord, alert: Alert) -> bool:
+    """Return whether a problem shows more than an alert about it did when it was closed."""
     # The evidence of other kinds is not known here. A heartbeat opens these again in its next
     # round, if it is other evidence.
-    shows_more = alert.kind in (Kind.FAILED, Kind.MISSED) and (alert.run or 0) > record.evidence
-    return bool(record.closed_by) and not shows_more
+    return alert.kind in (Kind.FAILED, Kind.MISSED) and (alert.run or 0) > record.evidence
 
 
 def _closed(alert: Alert, record: AlertRecord) -> Alert:

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.utils.translation import ngettext
-
 from sisy.models import Run, Task
 from sisy.records.problems import Kind
 from sisy.reports import skipping
@@ -33,8 +31,6 @@ class Facts:
         backlog: what a queue without a worker holds up; see `backlog_in_words`.
         warning: which of these runs a new worker would skip; see `sisy.reports.skipping`.
         hanging: how long a run that takes too long has been running; see `hanging_in_words`.
-        left: how many of the tasks that missed occurrences have not succeeded since; empty if
-            that is all of them. What was missed is shown for 24 hours.
     """
 
     note: str = ""
@@ -42,7 +38,6 @@ class Facts:
     backlog: str = ""
     warning: str = ""
     hanging: str = ""
-    left: str = ""
 
 
 def facts_beside(
@@ -82,20 +77,9 @@ def facts_beside(
             backlog=backlogs.get(group.key, ""),
             warning=warnings.get(group.key, ""),
             hanging=hanging.get(group.key, ""),
-            left=_left_in_words(group),
         )
         for group in listed
     }
-
-
-def _left_in_words(group: AlertGroup) -> str:
-    number = len(group.records)
-    if group.lead.kind != Kind.MISSED or not 0 < number < len(group.alerts):
-        return ""
-    words = ngettext(
-        "%d of them has not succeeded since.", "%d of them have not succeeded since.", number
-    )
-    return words % number
 
 
 def _begins(alert: Alert) -> bool:
