@@ -123,6 +123,14 @@ def test_a_forecast_to_a_time_of_day_may_have_a_midnight_between():
     assert len(told("sisy_simulate 14:00 16:00")["occurrences"]) == 2
 
 
+def test_a_forecast_of_two_times_that_are_over_is_for_the_next_day():
+    first, last = moments.future_range("02:00", "03:00", "UTC", NOON)
+    assert (first, last) == (NOON + 14 * HOUR, NOON + 15 * HOUR)
+    # What has begun is shown from its beginning, and a date is meant as it is.
+    assert moments.future_range("11:00", "13:00", "UTC", NOON)[0] == NOON - HOUR
+    assert moments.future_range("2026-05-05 02:00", "03:00", "UTC", NOON)[0] < NOON
+
+
 def test_the_next_time_of_day_is_found_on_a_day_of_23_hours():
     day_before = datetime(2026, 3, 28, 12, tzinfo=UTC)  # at 02:00, the clocks are set forward
     _, end = moments.future_range("23:30", "03:30", "Europe/Berlin", day_before)

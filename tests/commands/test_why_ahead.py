@@ -1,10 +1,11 @@
-"""``sisy_tasks why`` about runs to come: a paused queue, and a run that is still running."""
+"""``sisy_tasks why`` about what is still to come, and about what came later than it was due."""
 
 import pytest
 
 from sisy.models import Overlap, Queue
 from sisy.worker.claim import claim
 from tests.commands.calling import said
+from tests.roles.steps import finish
 from tests.support.moments import HOUR, NOON, SECOND
 from tests.support.records import scheduled, worker
 
@@ -79,3 +80,13 @@ def test_a_moment_to_come_names_a_pause_unless_it_ends_before():
     Queue.objects.resume("default")
     Queue.objects.pause("default", until=NOON + HOUR)
     assert why("tea", "15:00").startswith("It will run at this time. The next run is due at")
+
+
+def test_a_backfill_is_not_late_by_the_wait_for_its_slot():
+    task = scheduled("0 9 * * *", label="tea")
+    [run] = task.backfill(NOON - 4 * HOUR, NOON)
+    [begun] = claim(worker(), ["default"], 1, NOON + SECOND)
+    finish(begun, NOON + 2 * SECOND)
+    text = why("tea", str(run.pk))
+    assert "(2 s after it was ready)" in text
+    assert "late" not in text

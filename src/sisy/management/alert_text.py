@@ -133,11 +133,11 @@ def in_lines(group: AlertGroup, facts: Facts, now: datetime) -> Lines:
     lines = [
         f"{said} Since {shown(since)}." if since else said,
         f"{facts.began_after}." if facts.began_after else "",
+        facts.warning,
         facts.backlog,
         facts.hanging,
         _noted(facts.note, group.lead.task),
         fix_of(group),
-        facts.warning,
         f"Affects {group.affects}." if len(group.alerts) > 1 else "",
         f"Acknowledged by {group.acknowledged_by}." if group.acknowledged_by else "",
         f"Muted until {shown(until)}." if (until := group.muted_until(now)) else "",

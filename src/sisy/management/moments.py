@@ -112,11 +112,16 @@ def past_between(
 def future_range(start: str, end: str, zone: str, now: datetime) -> tuple[datetime, datetime]:
     """Return the moments of FROM and TO; see `future`. A time of day TO is the next after FROM.
 
+    Two times of day that are over today are those of the next day.
+
     Raises:
         CommandError: one is not valid, or the range is empty.
     """
     first, last = future(start, zone, now), future(end, zone, now)
     if last <= first and _is_time(end):
+        last = _nearest(end, zone, first, sign=1)
+    if last <= now and _is_time(start) and _is_time(end):
+        first = _nearest(start, zone, now, sign=1)
         last = _nearest(end, zone, first, sign=1)
     _check_order(first, last, (start, end), ("FROM", "TO"), zone, "from now")
     return first, last

@@ -15,7 +15,7 @@ from sisy.exceptions import ScheduleError
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.run import RunQuerySet
 from sisy.planning.timing import TICK, occurrences
-from sisy.records.choices import with_reason
+from sisy.records.choices import Origin, with_reason
 from sisy.records.small_tables import QueuedRun
 from sisy.reports import formatting
 from sisy.reports.formatting import zone_named
@@ -72,7 +72,10 @@ def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
     if run.started_at is not None:
         began = f" at {in_zone(run.started_at, zone)}"
     if run.lateness is not None:
-        began += f" ({formatting.span(run.lateness)} late)"
+        waited = formatting.span(run.lateness)
+        # A retry or a backfill is ready later than its occurrence was due, by design.
+        is_later = run.attempt > 1 or run.origin in (Origin.BACKFILL, Origin.RETRY)
+        began += f" ({waited} after it was ready)" if is_later else f" ({waited} late)"
     if run.state == RunState.RUNNING:
         where = run.worker_name or "an unknown worker"
         return f"Run {run.pk} is running on {where}. It started{began}."

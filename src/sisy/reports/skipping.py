@@ -34,10 +34,12 @@ class Skipped:
     Attributes:
         by_policy: because their tasks do not run twice at the same time.
         by_limit: because more runs of their tasks are queued than ``SISY_BUFFER_LIMIT``.
+        needed: the limit with which none of the latter would be skipped; 0 if there are none.
     """
 
     by_policy: int
     by_limit: int
+    needed: int = 0
 
 
 def would_be_skipped(using: str, queue: str, now: datetime, task: int | None = None) -> Skipped:
@@ -55,17 +57,19 @@ def would_be_skipped(using: str, queue: str, now: datetime, task: int | None = N
     policies = tasks.values_list("pk", "overlap", "schedule")
     # The oldest run starts. The limit does not apply to the runs of a `bulk_run_once`.
     room = 1 + conf.get_settings().buffer_limit
+    buffered = [
+        counts[pk]
+        for pk, policy, schedule in policies
+        if policy == Overlap.BUFFER_ALL and schedule and counts[pk] > room
+    ]
     return Skipped(
         by_policy=sum(
             max(0, counts[pk] - KEPT[Overlap(policy)])
             for pk, policy, _ in policies
             if policy in KEPT
         ),
-        by_limit=sum(
-            max(0, counts[pk] - room)
-            for pk, policy, schedule in policies
-            if policy == Overlap.BUFFER_ALL and schedule
-        ),
+        by_limit=sum(count - room for count in buffered),
+        needed=max(buffered, default=1) - 1,
     )
 
 
@@ -87,14 +91,17 @@ def warning(using: str, queue: str, now: datetime, task: int | None = None) -> s
         skipped.by_policy,
     )
     by_limit = ngettext(
-        "Before a worker starts, raise the setting SISY_BUFFER_LIMIT, which is %(limit)d. "
-        "Otherwise %(number)d of the queued runs is skipped: more are queued than it allows.",
-        "Before a worker starts, raise the setting SISY_BUFFER_LIMIT, which is %(limit)d. "
-        "Otherwise up to %(number)d of the queued runs are skipped: more are queued than it "
-        "allows.",
+        "Before a worker starts, raise the setting SISY_BUFFER_LIMIT from %(limit)d to at least "
+        "%(needed)d. Otherwise the newest queued run is skipped.",
+        "Before a worker starts, raise the setting SISY_BUFFER_LIMIT from %(limit)d to at least "
+        "%(needed)d. Otherwise up to %(number)d of the newest queued runs are skipped.",
         skipped.by_limit,
     )
-    named = {"limit": conf.get_settings().buffer_limit, "number": skipped.by_limit}
+    named = {
+        "limit": conf.get_settings().buffer_limit,
+        "needed": skipped.needed,
+        "number": skipped.by_limit,
+    }
     found = (
         by_policy % skipped.by_policy if skipped.by_policy else "",
         by_limit % named if skipped.by_limit else "",
