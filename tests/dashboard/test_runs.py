@@ -122,6 +122,16 @@ def test_data_and_errors_need_a_permission_and_secrets_are_masked():
     assert "sisy.view_run_details" in hidden
 
 
+def test_a_run_of_a_schedule_shows_the_data_of_its_task():
+    task = scheduled("0 * * * *", label="tea", userdata={"cups": 4, "token": "s3cr3t"})
+    tick("default", NOON + HOUR)
+    text = text_of(page_of(Run.objects.get(task=task), parts="what"))
+    assert 'User data of the task, as it is now { "cups": 4' in text
+    assert "s3cr3t" not in text
+    manual = text_of(page_of(task.run_now(), parts="what"))
+    assert 'User data { "cups": 4' in manual
+
+
 def test_the_run_page_shows_the_message_as_the_function_received_it():
     run = failed()
     shown = text_of(page_of(run, parts="what"))

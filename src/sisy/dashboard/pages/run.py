@@ -103,7 +103,9 @@ def build_what(page_request: PageRequest) -> dict[str, Any]:
         "run": run,
         "may_see": may_see,
         "message": dict(messages.run_task(run, max(1, run.attempt))),
-        "payload": run.payload if may_see else None,
+        # A run of a schedule reads the data of its task when it starts.
+        "is_of_task": not run.payload and run.task is not None and bool(run.task.userdata),
+        "payload": (run.payload or (run.task.userdata if run.task else {})) if may_see else None,
     }
 
 
