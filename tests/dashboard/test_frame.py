@@ -60,6 +60,7 @@ def test_a_number_finds_the_run(browser, run, text):
     [
         ("sweep", "/sisy/tasks/?search=sweep"),
         ("777", "/sisy/tasks/?search=777"),
+        ("#777", "/sisy/runs/777/"),  # whose page says that it does not exist
         ("a&b", "/sisy/tasks/?search=a%26b"),
         ("", "/sisy/tasks/"),
     ],

@@ -35,7 +35,8 @@ class FindView(View):
         text = page_request.asked.get("q", "").strip()[:MAX_LENGTH]
         key = key_of(text.removeprefix("#"))
         runs = Run.objects.using(page_request.using)
-        if key is not None and runs.filter(pk=key).exists():
+        # A number with a sign means a run, even one that does not exist: its page says so.
+        if key is not None and (text.startswith("#") or runs.filter(pk=key).exists()):
             return HttpResponseRedirect(page_request.address("run", key))
         query = f"?{urlencode({'search': text})}" if text else ""
         return HttpResponseRedirect(page_request.address("tasks") + query)
