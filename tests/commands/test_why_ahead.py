@@ -2,11 +2,13 @@
 
 import pytest
 
-from sisy.models import Overlap, Queue
+from sisy.lifecycle.miss import missed_row
+from sisy.models import Overlap, Process, Queue, Role, Task
+from sisy.records.choices import STOPPED
 from sisy.worker.claim import claim
 from tests.commands.calling import said
 from tests.roles.steps import finish
-from tests.support.moments import HOUR, NOON, SECOND
+from tests.support.moments import DAY, HOUR, NOON, SECOND
 from tests.support.records import scheduled, worker
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("now")]
@@ -90,3 +92,26 @@ def test_a_backfill_is_not_late_by_the_wait_for_its_slot():
     text = why("tea", str(run.pk))
     assert "(2 s after it was ready)" in text
     assert "late" not in text
+
+
+def test_what_was_missed_names_the_time_without_a_heartbeat():
+    for start, end in ((NOON - DAY, NOON - 4 * HOUR), (NOON - HOUR, None)):
+        process = Process.join(Role.HEARTBEAT, using="default", now=start, lease=HOUR)
+        if end is not None:
+            Process.objects.filter(pk=process.pk).update(
+                ended_at=end, end_reason=STOPPED, lease_until=end
+            )
+    task = scheduled("0 * * * *", label="tea")
+    reason = "No heartbeat planned the task in time."
+    missed_row(task, NOON - 3 * HOUR, NOON - 2 * HOUR, 2, reason, NOON - HOUR).save()
+    assert why("tea", "09:00") == (
+        "This occurrence was missed, together with 1 other: No heartbeat was running from "
+        "2026-05-05 08:00:00 to 11:00:00 UTC."
+    )
+
+
+def test_a_paused_task_says_so_even_for_a_time_before_it_was_changed():
+    task = scheduled("0 * * * *", label="tea")
+    Task.objects.filter(pk=task.pk).update(created_at=NOON - DAY)
+    task.pause("no tea")
+    assert why("tea", "09:00").endswith("Now the task is paused: no tea.")

@@ -1,7 +1,7 @@
 """Find tasks whose occurrences were missed, for example because no heartbeat was running."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -39,7 +39,7 @@ def judge_missed(
         newest, began = runs[0], _began(runs)
         number = sum(run.count for run in runs)
         words = ngettext("%d occurrence was missed", "%d occurrences were missed", number)
-        cause = _reason_of(newest, gaps)
+        cause = reason_of(newest, gaps, timezone.get_default_timezone())
         yield Problem(
             kind=Kind.MISSED,
             subject=of_task(pk),
@@ -73,7 +73,8 @@ def _span(runs: Sequence[Run]) -> timedelta:
     return span
 
 
-def _reason_of(newest: Run, gaps: Sequence[Gap]) -> str:
+def reason_of(newest: Run, gaps: Sequence[Gap], zone: tzinfo) -> str:
+    """Return why occurrences were missed, with the time without a heartbeat if one explains it."""
     reason, first = newest.reason, newest.due_at or newest.planned_at
     gap = gap_that_explains(gaps, first, newest.due_until or first)
-    return gap.in_place_of_reason(reason, timezone.get_default_timezone()) if gap else reason
+    return gap.in_place_of_reason(reason, zone) if gap else reason

@@ -7,10 +7,13 @@ run of its task must finish, no slot is free, or no worker has claimed it yet.
 
 from datetime import datetime, timedelta, tzinfo
 
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q
 from django.utils.translation import gettext, ngettext
 
 from sisy.alerting.capacity import Fleet
+from sisy.alerting.heartbeat_gaps import gaps_since
+from sisy.alerting.missed import reason_of as reason_of_missed
 from sisy.exceptions import ScheduleError
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.models.run import RunQuerySet
@@ -57,11 +60,12 @@ def why(task: Task, moment: datetime, using: str, now: datetime) -> str:
 def why_run(run: Run, zone: tzinfo, now: datetime) -> str:
     """Say what happened to a run, or why it has not started."""
     if run.state == RunState.MISSED:
-        others = run.count - 1
+        others, using = run.count - 1, run._state.db or DEFAULT_DB_ALIAS
+        reason = reason_of_missed(run, gaps_since(using, run.moment, now), zone)
         words = ngettext("together with %d other", "together with %d others", others) % others
         if not others:
-            return f"This occurrence was missed: {run.reason}"
-        return f"This occurrence was missed, {words}: {run.reason}"
+            return f"This occurrence was missed: {reason}"
+        return f"This occurrence was missed, {words}: {reason}"
     if run.state == RunState.SKIPPED:
         return f"This run was skipped: {run.reason}"
     if run.state == RunState.QUEUED:

@@ -107,10 +107,13 @@ def never_planned(task: Task, moment: datetime, using: str, now: datetime, zone:
         return f"Unknown: history older than {words} has been pruned."
     if task.planning_since is not None and moment <= task.planning_since:
         since = in_zone(task.planning_since, zone)
-        return (
+        words = (
             f"The task was changed or resumed at {since}, after this time. Sisy plans only "
             "occurrences after that."
         )
+        if task.state == TaskState.ACTIVE:
+            return words
+        return f"{words} Now the task is {task.state}{reason_of(task, zone)}"
     if task.state != TaskState.ACTIVE:
         return f"It was not planned, because the task is {task.state}{reason_of(task, zone)}"
     if task.planned_until is None or moment > task.planned_until:
