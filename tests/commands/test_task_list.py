@@ -67,6 +67,18 @@ def listed(options):
     return [row["label"] for row in told(f"sisy_tasks list {options}")]
 
 
+def test_the_last_run_is_found_behind_a_longer_backlog(monkeypatch):
+    monkeypatch.setattr(report, "STEPS", (2, 3))
+    labels = scheduled(label="labels")
+    ran(labels, NOON - 9 * HOUR)
+    missed_row(labels, NOON - 8 * HOUR, NOON - 8 * HOUR, 1, "Nothing was up.", NOON).save()
+    for _ in range(5):
+        labels.run_now()
+    [row] = told("sisy_tasks list")
+    assert row["last_run"] == "2026-05-05T03:01:00+00:00"
+    assert row["last_result"] == "succeeded"
+
+
 def test_a_list_of_tasks_is_filtered_by_queue_text_and_problems():
     scheduled(label="invoices: north", queue="mail")
     broken = scheduled(label="invoices: south")
