@@ -5,10 +5,10 @@ about the others: see `sisy.worker.overlap`. So a worker that starts after an ou
 backlog.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count
 from django.utils.translation import ngettext
 
 from sisy import conf
@@ -16,6 +16,7 @@ from sisy.models import Overlap, Task
 from sisy.records.small_tables import QueuedRun
 
 MAX_TASKS_READ = 1000
+MAX_RUNS_COUNTED = 10_000  # ready runs of a queue: pages show the number
 KEPT = {
     Overlap.SKIP: 1,
     Overlap.BUFFER_ONE: 2,
@@ -45,15 +46,17 @@ class Skipped:
 def would_be_skipped(using: str, queue: str, now: datetime, task: int | None = None) -> Skipped:
     """Return how many runs that are ready a new worker of a queue would skip, at most.
 
+    Of more than `MAX_RUNS_COUNTED`, it counts so many.
+
     Args:
         task: only the runs of this task; None means all.
     """
     ready = QueuedRun.objects.using(using).filter(engine="", queue=queue, ready_at__lte=now)
     if task is not None:
         ready = ready.filter(task_id=task)
-    several = ready.order_by().values("task_id").annotate(number=Count("run_id"))
-    counts = dict(several.filter(number__gt=1).values_list("task_id", "number")[:MAX_TASKS_READ])
-    tasks = Task.objects.using(using).filter(pk__in=counts)
+    counts = Counter(ready.order_by().values_list("task_id", flat=True)[:MAX_RUNS_COUNTED])
+    several = [pk for pk, number in counts.most_common(MAX_TASKS_READ) if number > 1]
+    tasks = Task.objects.using(using).filter(pk__in=several)
     policies = tasks.values_list("pk", "overlap", "schedule")
     # The oldest run starts. The limit does not apply to the runs of a `bulk_run_once`.
     room = 1 + conf.get_settings().buffer_limit
