@@ -44,6 +44,7 @@ class DueGroup:
         spread: the time over which their starts are spread.
         start: the moment before which they are not due, if any.
         end: the moment from which they are no longer due, if any.
+        sample: the keys of some of the tasks.
     """
 
     expression: str
@@ -56,6 +57,7 @@ class DueGroup:
     spread: timedelta = NO_TIME
     start: datetime | None = None
     end: datetime | None = None
+    sample: tuple[int, ...] = ()
 
     def within(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
         """Return the part of the range ``start`` ≤ due < ``end`` in which they are due."""
@@ -122,6 +124,7 @@ def due_groups(using: str, now: datetime, until: datetime) -> DueGroups:
             end=_end(task, now, until),
             queue=task.queue,
             engine=task.engine,
+            sample=(task.pk,),
         )
         for task in limited[:MAX_LIMITED_TASKS]
     ]
@@ -165,6 +168,7 @@ def _groups_of(
             end=row["end_running"],
             queue=row["queue"],
             engine=row["engine"],
+            sample=tuple(sorted({row[end] for end in ENDS})),
         )
 
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from sisy.dashboard.charts.heat import by_day, squares
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, Page, Part
+from sisy.reports import formatting
 from sisy.reports.agenda import MAX_OCCURRENCES, agenda
 from sisy.reports.fleet import status
 from sisy.reports.load import Cell, DueGroups, cells, due_groups
@@ -94,9 +95,11 @@ def build_agenda(page_request: PageRequest) -> dict[str, Any]:
         "agenda",
         lambda: agenda(using, groups_of(page_request).groups, now, now + DAY),
     )
+    number = found.frequent - sum(1 + name.more for name in found.names) + len(found.names)
     return {
         "agenda": found,
         "moments": [due for due in found.moments if due.at > now],
+        "names": formatting.first_of([*map(str, found.names)], number, most=len(found.names)),
         "zone": timezone.get_current_timezone_name(),
         "most": MAX_OCCURRENCES,
     }
