@@ -32,6 +32,18 @@ def test_the_editor_shows_a_schedule_in_words_and_its_next_runs():
     assert "5 times this week" in text
 
 
+def test_a_moment_is_written_once_if_the_page_has_the_same_time(settings):
+    words = 'UTC</strong> <small><time datetime="2026-03-30T09:00:00+00:00" title="{}">{}</time>'
+    title, brief = "2026-03-30 09:00:00 UTC", "2026-03-30 11:00:00"
+    asked = {"schedule": "0 9 * * mon-fri", "timezone": "UTC"}
+    assert words.format(title, "") in told(**asked).content.decode()
+    settings.TIME_ZONE = "Europe/Berlin"
+    assert words.format(title, brief) in told(**asked).content.decode()
+    asked["timezone"] = "Europe/Rome"
+    assert "2026-03-30 09:00:00 CEST</strong> <small><time" in told(**asked).content.decode()
+    assert "09:00:00</time>" not in told(**asked).content.decode()
+
+
 def test_the_sixth_field_is_seconds():
     text = text_of(told(schedule="0 9 * * * 30"))
     assert "second 30" in text

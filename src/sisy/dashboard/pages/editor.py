@@ -103,7 +103,17 @@ def build_meaning(page_request: PageRequest) -> dict[str, Any]:
     found = meaning(asked["schedule"], asked["timezone"], asked["label"], page_request.now)
     add = page_request.admin_address("sisy_task_add") if page_request.may("add_task") else ""
     query = urlencode({name: asked[name] for name in ("schedule", "timezone")})
-    return {"meaning": found, "add": f"{add}?{query}" if add and not found.error else ""}
+    return {
+        "meaning": found,
+        "is_in_zone": all(_is_same_time(each.due, found.zone) for each in found.coming or ()),
+        "add": f"{add}?{query}" if add and not found.error else "",
+    }
+
+
+def _is_same_time(moment: datetime, zone: str) -> bool:
+    """Return whether a clock in a zone shows the same time as one in the zone of the page."""
+    there = moment.astimezone(formatting.zone_named(zone))
+    return there.utcoffset() == timezone.localtime(moment).utcoffset()
 
 
 EditorPage.parts = (
