@@ -71,6 +71,7 @@ RIGHT = {
     "/sisy/schedule/": EDITED,
     "/sisy/tasks/{task}/backfill/": RANGE,
     "/sisy/tasks/missed/": MISSED,
+    "/sisy/load/": {"start": "2026-05-05T23:00", "end": "2026-05-06T02:00"},
     "/sisy/tasks/{task}/schedule/": {"schedule": "* * * * *", "timezone": "UTC"},
     "/admin/sisy/task/occurrences/": {**EDITED, **WINDOW, "task": "1", "iterations": "3"},
     "/sisy/load/peak/": {"at": "2026-05-06T00:00:00+00:00", "minutes": "60", "way": "15"},

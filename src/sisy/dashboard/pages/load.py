@@ -1,19 +1,24 @@
 """The page of what is due: by time, and as load, compared with the slots of the workers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from django import forms
 from django.core.cache import cache
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from sisy.dashboard.backfilling import Moment as MomentInput
+from sisy.dashboard.backfilling import RangeForm, as_typed
 from sisy.dashboard.charts.heat import by_day, squares
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, Page, Part
+from sisy.dashboard.parameters import elsewhere
 from sisy.reports import formatting
-from sisy.reports.agenda import MAX_OCCURRENCES, agenda
+from sisy.reports.agenda import MAX_OCCURRENCES, Agenda, agenda
 from sisy.reports.fleet import status
 from sisy.reports.load import Cell, DueGroups, cells, due_groups
 from sisy.reports.peaks import Moment, busiest, longest_wait, slots_by_queue
@@ -23,8 +28,27 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 QUARTER = timedelta(minutes=15)
 DAYS = 7
 KEPT = 60  # seconds for which a result is cached
+CACHED = ("due", "peaks", "map", "agenda", "range")
 
 T = TypeVar("T")
+
+
+class AgendaForm(RangeForm):
+    """The range of the agenda, in the time zone in which the page is shown."""
+
+    start = forms.DateTimeField(label=_("From"), widget=MomentInput)
+    end = forms.DateTimeField(label=_("To"), widget=MomentInput)
+
+    def check(self) -> None:
+        """Reject ranges that are too long for a list."""
+        super().check()
+        # By the clocks that people see: a week in which they change has an hour more or less.
+        start, end = (as_typed(self.cleaned_data[name]) for name in ("start", "end"))
+        if end - start > DAYS * DAY:
+            given = {"days": DAYS, "length": formatting.span(end - start)}
+            raise ValueError(
+                gettext("The range is %(length)s long. Use at most %(days)d days.") % given
+            )
 
 
 class LoadPage(Page):
@@ -33,6 +57,10 @@ class LoadPage(Page):
     name = "load"
     title = _("Upcoming runs")
     sheets = ("sisy/load.css",)
+    asks = {"start": elsewhere, "end": elsewhere}
+
+    def context(self, page_request: PageRequest) -> dict[str, Any]:
+        return {"form": _form(page_request), "is_asked": _is_asked(page_request)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +117,9 @@ def build_load(page_request: PageRequest) -> dict[str, Any]:
 
 
 def build_agenda(page_request: PageRequest) -> dict[str, Any]:
-    using, now = page_request.using, page_request.now
-    found = _cached(
-        page_request,
-        "agenda",
-        lambda: agenda(using, groups_of(page_request).groups, now, now + DAY),
-    )
+    now, asked = page_request.now, _range(page_request)
+    start, end = asked or (now, now + DAY)
+    found = _agenda(page_request, asked)
     number = found.frequent - sum(1 + name.more for name in found.names) + len(found.names)
     return {
         "agenda": found,
@@ -102,7 +127,54 @@ def build_agenda(page_request: PageRequest) -> dict[str, Any]:
         "names": formatting.first_of([*map(str, found.names)], number, most=len(found.names)),
         "zone": timezone.get_current_timezone_name(),
         "most": MAX_OCCURRENCES,
+        "asked": asked,
+        "is_over": end <= now,
+        "begin": formatting.brief(start, now),
+        "until": _end_in_words(start, end, now),
     }
+
+
+def _end_in_words(start: datetime, end: datetime, now: datetime) -> str:
+    """Return the end of a range, without its date if it is the first such time after its start."""
+    return (
+        f"{timezone.localtime(end):%H:%M:%S}" if end - start < DAY else formatting.brief(end, now)
+    )
+
+
+def _is_asked(page_request: PageRequest) -> bool:
+    """Return whether the address names a range, or a part of one."""
+    return any(page_request.asked.get(name) for name in LoadPage.asks)
+
+
+def _form(page_request: PageRequest) -> AgendaForm:
+    """Return the form, bound to the range in the address; by default, with the next 24 hours."""
+    if _is_asked(page_request):
+        return AgendaForm(page_request.asked)
+    start = as_typed(page_request.now.replace(second=0, microsecond=0))
+    return AgendaForm(initial={"start": start, "end": start + DAY})
+
+
+def _range(page_request: PageRequest) -> tuple[datetime, datetime] | None:
+    """Return the range in the address; None if there is none, or it is not valid."""
+    form = _form(page_request)
+    if not form.is_valid():
+        return None
+    return form.cleaned_data["start"], form.cleaned_data["end"]
+
+
+def _agenda(page_request: PageRequest, asked: tuple[datetime, datetime] | None) -> Agenda:
+    """Return what is due in a range; by default, in the next 24 hours.
+
+    Only one range is cached besides the next 24 hours: there are more of them than a cache stores.
+    """
+    using, now = page_request.using, page_request.now
+    start, end = asked or (now, now + DAY)
+    return _cached(
+        page_request,
+        "range" if asked else "agenda",
+        lambda: agenda(using, groups_of(page_request, end).groups, max(start, now), end),
+        asked,
+    )
 
 
 def _row(row: list[Cell | None], slots: int, most: float, base: float) -> list[Any]:
@@ -112,14 +184,16 @@ def _row(row: list[Cell | None], slots: int, most: float, base: float) -> list[A
     return [None if cell is None else next(drawn) for cell in row]
 
 
-def groups_of(page_request: PageRequest) -> DueGroups:
-    """Return the groups of tasks that are due within a week."""
-    hour = _hour(page_request)
-    return _cached(
-        page_request,
-        "due",
-        lambda: due_groups(page_request.using, page_request.now, hour + DAYS * DAY),
-    )
+def groups_of(page_request: PageRequest, until: datetime | None = None) -> DueGroups:
+    """Return the groups of tasks that are due within a week, or before ``until`` if that is later.
+
+    Those of a week are cached.
+    """
+    using, now = page_request.using, page_request.now
+    week = _hour(page_request) + DAYS * DAY
+    if until is not None and until > week:
+        return due_groups(using, now, until)
+    return _cached(page_request, "due", lambda: due_groups(using, now, week))
 
 
 def busiest_of(page_request: PageRequest) -> list[Moment]:
@@ -143,17 +217,24 @@ def _map_of(page_request: PageRequest) -> LoadMap:
 
 def forget(page_request: PageRequest) -> None:
     """Compute the forecast again when a page asks for it next."""
-    cache.delete_many([_key(page_request, name) for name in ("due", "peaks", "map", "agenda")])
+    cache.delete_many([_key(page_request, name) for name in CACHED])
 
 
-def _cached(page_request: PageRequest, name: str, compute: Callable[[], T]) -> T:
-    """Return a part of the forecast, cached for a minute."""
-    known: T | None = page_request.keys.get(name) or cache.get(_key(page_request, name))
-    if known is None:
-        known = compute()
+def _cached(
+    page_request: PageRequest, name: str, compute: Callable[[], T], about: Hashable = None
+) -> T:
+    """Return a part of the forecast, cached for a minute.
+
+    Args:
+        about: what is computed. If a part about something else is cached, this one replaces it.
+    """
+    known: tuple[Hashable, T] | None
+    known = page_request.keys.get(name) or cache.get(_key(page_request, name))
+    if known is None or known[0] != about:
+        known = about, compute()
         cache.set(_key(page_request, name), known, KEPT)
     page_request.keys[name] = known
-    return known
+    return known[1]
 
 
 def _hour(page_request: PageRequest) -> datetime:

@@ -114,8 +114,9 @@ def way_of(page_request: PageRequest) -> str:
 
 def tasks_of(page_request: PageRequest) -> list[DueTask]:
     """Return the tasks that are due in the time span."""
-    groups = groups_of(page_request).groups
-    return due_tasks(page_request.using, groups, *span_of(page_request), way_of(page_request))
+    start, end = span_of(page_request)
+    groups = groups_of(page_request, end).groups
+    return due_tasks(page_request.using, groups, start, end, way_of(page_request))
 
 
 def build_tasks(page_request: PageRequest) -> dict[str, Any]:
