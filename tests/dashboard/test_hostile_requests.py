@@ -86,7 +86,7 @@ TOGETHER = ("overview", "task", "alerts")
 """Pages on which each value is read by itself."""
 
 FORMS = {
-    "/sisy/load/peak/?minutes=60": {"pk": "{task}"},
+    "/sisy/load/peak/?minutes=60": {"pk": "{task}", "listed_at": "2026-05-05T12:00:00+00:00"},
     "/sisy/runs/matching/cancel/?search=sweep": {"next": "/sisy/"},
     "/sisy/tasks/{task}/schedule/": {"schedule": "* * * * *", "timezone": "UTC"},
     "/sisy/tasks/{task}/backfill/": RANGE,

@@ -68,7 +68,10 @@ class PeakPage(Page):
         if not page_request.may("change_task"):
             raise PermissionDenied
         wanted = {key_of(text) for text in request.POST.getlist("pk")}
-        chosen = [one for one in tasks_of(page_request) if one.task.pk in wanted]
+        # Since the page was shown, tasks may have been due that are selected.
+        listed_at = moment_of(request.POST.get("listed_at", "")) or page_request.now
+        found = tasks_of(page_request, since=listed_at)
+        chosen = [one for one in found if one.task.pk in wanted]
         if not wanted:
             messages.error(request, gettext("Nothing is selected."), fail_silently=True)
         elif not is_confirmed(page_request) and (question := _question(page_request, chosen)):
@@ -112,16 +115,24 @@ def way_of(page_request: PageRequest) -> str:
     return way if way in WAYS else HASHED
 
 
-def tasks_of(page_request: PageRequest) -> list[DueTask]:
-    """Return the tasks that are due in the time span."""
+def has_begun(page_request: PageRequest, now: datetime) -> bool:
+    """Return whether a moment is in the time span, unless that is a single second."""
+    start, end = span_of(page_request)
+    return end - start > SECOND and start < now < end
+
+
+def tasks_of(page_request: PageRequest, since: datetime) -> list[DueTask]:
+    """Return the tasks that are due in the time span, from ``since`` on if it has begun then."""
     start, end = span_of(page_request)
     groups = groups_of(page_request, end).groups
-    return due_tasks(page_request.using, groups, start, end, way_of(page_request))
+    first = since if has_begun(page_request, since) else start
+    return due_tasks(page_request.using, groups, first, end, way_of(page_request))
 
 
 def build_tasks(page_request: PageRequest) -> dict[str, Any]:
     start, _ = span_of(page_request)
-    found = tasks_of(page_request)
+    now = page_request.now
+    found = tasks_of(page_request, since=now)
     changed, pile = [one for one in found if one.changed is not None], pile_of(found)
     begin = start.replace(minute=0, second=0, microsecond=0)
     # The other tasks would hide what changes.
@@ -134,6 +145,8 @@ def build_tasks(page_request: PageRequest) -> dict[str, Any]:
         charts.append((after, squares(load.after, 0, most), highest))
     return {
         "tasks": [*pile, *(one for one in found if one not in pile)],
+        "has_begun": has_begun(page_request, now),
+        "listed_at": now.isoformat(),
         "is_full": len(found) == MAX_TASKS_LISTED,
         "changed": len(changed),
         "pile": {one.task.pk for one in pile},
