@@ -203,6 +203,11 @@ class TestPage:
         assert "No worker is running, so no slots are free." in text
         assert "▲" not in text
 
+    def test_each_chart_that_is_scrolled_on_a_phone_says_so(self):
+        html = browser_of("view_task").get("/sisy/load/").content.decode()
+        hints = re.findall('class="sisy-sideways">(.*?)<', html)
+        assert hints == ["Scroll sideways for later times.", "· scroll sideways for later hours"]
+
     def test_an_empty_site_has_none(self):
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert "No two runs start in the same second." in text
