@@ -30,7 +30,7 @@ def test_tasks_of_a_busy_time_are_spread_except_the_unticked(look, address, pile
         wait_until(lambda: shown() and row.count(), "the pile is shown", 70, 70)
         assert min(window.evaluate(TARGETS, ".sisy-content .sisy-table a")) >= 24
         window.set_viewport_size(PHONE)
-        assert min(window.evaluate(TARGETS, ".sisy-content .sisy-table a")) >= 44
+        assert min(window.evaluate(TARGETS, ".sisy-content .sisy-table .sisy-button")) >= 44
         row.get_by_role("link", name="Spread…").click()
         expect(window.locator("#spread")).to_be_visible()
         window.get_by_label("pile 0", exact=True).uncheck()
