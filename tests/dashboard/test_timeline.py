@@ -66,6 +66,14 @@ def test_nothing_is_painted_where_the_site_was_down():
     assert second[0] == pytest.approx(400 / 12, abs=0.01)
 
 
+def test_successful_runs_are_painted_from_the_first_one_on():
+    task = scheduled("* * * * * */10", label="new")
+    first = NOON - 68 * MINUTE  # in the middle of a slice
+    runs_of(task, first, NOON)
+    [(start, _)] = stretches(drawn())
+    assert start == pytest.approx(100 * (6 * 60 - 68) / 720, abs=0.01)
+
+
 def test_failures_are_not_painted_as_succeeded():
     task = scheduled("* * * * * */10", label="busy")
     runs_of(task, NOON - 2 * HOUR, NOON)

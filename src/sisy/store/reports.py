@@ -33,15 +33,16 @@ UNPLANNED_OF_A_TASK = """
 
 # One row for each task and slice, instead of one condition for each slice: Django needs longer to
 # put 96 conditions into SQL than the database needs to answer them. The index of the moments at
-# which a task was due leads to the runs of each slice.
+# which a task was due leads to the first of the runs of each slice.
 SUCCEEDED_IN_SLICES = """
-    SELECT task.id, slice.number
-    FROM sisy_task task CROSS JOIN (SLICES) slice
-    WHERE task.id {in_tasks} AND EXISTS (
-        SELECT 1 FROM sisy_run run
+    SELECT task.id, slice.number, (
+        SELECT run.due_at FROM sisy_run run
         WHERE run.task_id = task.id AND run.due_at >= slice.first AND run.due_at < slice.behind
             AND run.state = 'succeeded'
-    )
+        ORDER BY run.due_at LIMIT 1
+    ) {as_utc}
+    FROM sisy_task task CROSS JOIN (SLICES) slice
+    WHERE task.id {in_tasks}
 """
 SLICE = (
     "SELECT {n} AS number, CAST(%(edge_{n})s AS {type}) AS first, "
@@ -207,8 +208,8 @@ def succeeded_unplanned(
 
 def succeeded_in_slices(
     using: str, tasks: Sequence[int], edges: Sequence[datetime]
-) -> set[tuple[int, int]]:
-    """Return each task, and each number of a slice in which one of its runs was due and succeeded.
+) -> dict[tuple[int, int], datetime]:
+    """Return when the first run that succeeded was due, by its task and the number of its slice.
 
     Args:
         edges: where the slices begin, and where the last one ends.
@@ -217,4 +218,5 @@ def succeeded_in_slices(
     slices = [SLICE.format(n=n, m=n + 1, type=moment) for n in range(len(edges) - 1)]
     text = SUCCEEDED_IN_SLICES.replace("SLICES", " UNION ALL ".join(slices))
     named = {f"edge_{number}": edge for number, edge in enumerate(edges)}
-    return {(task, number) for task, number in Statement(text).rows(using, tasks=tasks, **named)}
+    rows = Statement(text).rows(using, tasks=tasks, **named)
+    return {(task, number): moment_of(due_at) for task, number, due_at in rows if due_at}

@@ -1,9 +1,9 @@
 """The stretches of time with successful runs that are too numerous to draw one by one.
 
-A window is divided into slices. For each of them, the database says whether a run of the task was
-due in it and succeeded. The index on task and due moment serves this query, so the cost depends
-only on the number of slices. A slice stays empty if the site was down or did not exist yet. Of
-tasks with empty slices, the newest runs that no schedule planned are read one by one.
+A window is divided into slices. For each of them, the database says when the first run of the task
+that succeeded was due in it. The index on task and due moment serves this query, so the cost
+depends only on the number of slices. A slice stays empty if the site was down or did not exist
+yet. Of tasks with empty slices, the newest runs that no schedule planned are read one by one.
 """
 
 from bisect import bisect
@@ -35,42 +35,51 @@ def succeeded_stretches(
         return {}
     number = SLICES if len(until) <= FEW else SLICES // 2
     edges = [window.start + window.span * n / number for n in range(number + 1)]
-    found = succeeded_in_slices(using, list(until), edges)
+    first = succeeded_in_slices(using, list(until), edges)
     gaps = {
         pk
         for pk, moment in until.items()
         for n, start in enumerate(edges[:-1])
-        if start < moment and (pk, n) not in found
+        if start < moment and (pk, n) not in first
     }
-    found |= _unplanned(using, gaps, edges)
+    for pk, moment in _unplanned(using, gaps, edges):
+        place = pk, bisect(edges, moment) - 1
+        first[place] = min(moment, first.get(place, moment))
     return {
-        pk: _stretches([(pk, n) in found for n in range(number)], moment, edges, window)
+        pk: _stretches([first.get((pk, n)) for n in range(number)], moment, edges, window)
         for pk, moment in until.items()
     }
 
 
 def _unplanned(
     using: str, tasks: Collection[int], edges: Sequence[datetime]
-) -> set[tuple[int, int]]:
-    """Return each task and slice with a successful run that no schedule planned."""
+) -> list[tuple[int, datetime]]:
+    """Return the task and the start of successful runs that no schedule planned."""
     if not tasks:
-        return set()
+        return []
     count = min(MAX_OF_EACH, MAX_LOOKED_AT // len(tasks))
-    started = succeeded_unplanned(using, tasks, count, edges[0], edges[-1])
-    return {(task, bisect(edges, started_at) - 1) for task, started_at in started}
+    return succeeded_unplanned(using, tasks, count, edges[0], edges[-1])
 
 
 def _stretches(
-    found: Sequence[bool], until: datetime, edges: Sequence[datetime], window: Window
+    first: Sequence[datetime | None],
+    until: datetime,
+    edges: Sequence[datetime],
+    window: Window,
 ) -> tuple[Stretch, ...]:
-    """Return the slices with a run, joined where they touch."""
+    """Return the slices with a run, joined where they touch.
+
+    Args:
+        first: the first run of each slice. Before the first one of a stretch, nothing is drawn:
+            its slice may have begun before the site existed, or while it was down.
+    """
     joined: list[list[datetime]] = []
-    for has_run, (start, end) in zip(found, pairwise(edges), strict=True):
-        if not has_run or start >= until:
+    for moment, (start, end) in zip(first, pairwise(edges), strict=True):
+        if moment is None or moment >= until:
             continue
         if joined and joined[-1][1] == start:
             joined[-1][1] = min(end, until)
         else:
-            joined.append([start, min(end, until)])
+            joined.append([moment, min(end, until)])
     places = ((window.place(start), window.place(end)) for start, end in joined)
     return tuple((x, round(end - x, 3)) for x, end in places)
