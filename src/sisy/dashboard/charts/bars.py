@@ -1,17 +1,22 @@
 """The bars of the timeline: the runs of a track and its upcoming occurrences, in little time."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 
 from sisy.dashboard.page_request import PageRequest
+from sisy.records.choices import TROUBLE_STATES
 from sisy.reports import formatting
-from sisy.reports.timeline.tracks import BAR_HEIGHT, Bar, Track
+from sisy.reports.run_filter import UNSUCCESSFUL, RunFilter
+from sisy.reports.timeline.bars import BAR_HEIGHT, Bar
+from sisy.reports.timeline.tracks import Track
 from sisy.reports.timeline.upcoming import ForecastBar
 
 ROUND = ' rx="2"'
+SECOND = timedelta(seconds=1)
 
 
 def of_track(page_request: PageRequest, track: Track) -> SafeString:
@@ -19,11 +24,32 @@ def of_track(page_request: PageRequest, track: Track) -> SafeString:
     # The overview has hundreds of bars and is sent again whenever a run ends. As templates, they
     # took more time than all else on the page.
     before, _, after = page_request.address("run", 0).rpartition("0")
-    parts = [*(_past(bar, before, after) for bar in track.bars), *_upcoming(track)]
+    runs = page_request.address("runs")
+
+    def address_of(bar: Bar) -> str:
+        return f"{runs}?{query}" if (query := _query(bar)) else f"{before}{bar.run}{after}"
+
+    parts = [
+        *(_past(bar, address_of(bar)) for bar in track.bars),
+        *_upcoming(track),
+    ]
     return mark_safe("".join(parts))
 
 
-def _past(bar: Bar, before: str, after: str) -> str:
+def _query(bar: Bar) -> str:
+    """Return the filters that list the runs with which a bar is in trouble; empty if it is one."""
+    state, number = bar.state, bar.states[bar.state]
+    if bar.failed:
+        state, number = UNSUCCESSFUL, bar.failed
+    if number == 1 or bar.state not in TROUBLE_STATES:
+        return ""
+    start = bar.begin.replace(microsecond=0).isoformat()
+    until = (bar.end.replace(microsecond=0) + SECOND).isoformat()
+    task = str(bar.gravest.task_id)
+    return RunFilter(state=state, start=start, until=until, task=task).query()
+
+
+def _past(bar: Bar, address: str) -> str:
     rects = "".join(
         f'<rect class="bar {escape(part.looks)}" x="{_number(bar.x)}%" y="{part.y}" '
         f'width="{_number(bar.width)}%" height="{part.height}"'
@@ -31,8 +57,8 @@ def _past(bar: Bar, before: str, after: str) -> str:
         for part in bar.slices
     )
     # The title is the name of the link as well.
-    address, words = escape(f"{before}{bar.run}{after}"), escape(bar.words)
-    return f'<a href="{address}" tabindex=-1><title>{words}</title>{rects}</a>'
+    words = escape(bar.words)
+    return f'<a href="{escape(address)}" tabindex=-1><title>{words}</title>{rects}</a>'
 
 
 def _upcoming(track: Track) -> Iterator[str]:

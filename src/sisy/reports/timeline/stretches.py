@@ -8,6 +8,7 @@ yet. Of tasks with empty slices, the newest runs that no schedule planned are re
 
 from bisect import bisect
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
@@ -23,16 +24,28 @@ Stretch = tuple[float, float]
 """The start and the width of a stretch, in percent of the window's width."""
 
 
-def succeeded_stretches(
-    using: str, until: Mapping[int, datetime], window: Window
-) -> dict[int, tuple[Stretch, ...]]:
-    """Return where runs of some tasks succeeded, by the key of the task.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Succeeded:
+    """The successful runs of tasks that are not drawn one by one.
+
+    Attributes:
+        stretches: where they are, by the key of the task.
+        unplanned: the task and the start of those that no schedule planned, of tasks that have
+            stretches without planned ones.
+    """
+
+    stretches: dict[int, tuple[Stretch, ...]] = field(default_factory=dict)
+    unplanned: list[tuple[int, datetime]] = field(default_factory=list)
+
+
+def succeeded(using: str, until: Mapping[int, datetime], window: Window) -> Succeeded:
+    """Return where runs of some tasks succeeded.
 
     Args:
         until: the keys of the tasks, each with the moment at which its stretches end.
     """
     if not until:
-        return {}
+        return Succeeded()
     number = SLICES if len(until) <= FEW else SLICES // 2
     edges = [window.start + window.span * n / number for n in range(number + 1)]
     first = succeeded_in_slices(using, list(until), edges)
@@ -42,13 +55,17 @@ def succeeded_stretches(
         for n, start in enumerate(edges[:-1])
         if start < moment and (pk, n) not in first
     }
-    for pk, moment in _unplanned(using, gaps, edges):
+    unplanned = _unplanned(using, gaps, edges)
+    for pk, moment in unplanned:
         place = pk, bisect(edges, moment) - 1
         first[place] = min(moment, first.get(place, moment))
-    return {
-        pk: _stretches([first.get((pk, n)) for n in range(number)], moment, edges, window)
-        for pk, moment in until.items()
-    }
+    return Succeeded(
+        stretches={
+            pk: _stretches([first.get((pk, n)) for n in range(number)], moment, edges, window)
+            for pk, moment in until.items()
+        },
+        unplanned=[(pk, moment) for pk, moment in unplanned if moment < until[pk]],
+    )
 
 
 def _unplanned(
