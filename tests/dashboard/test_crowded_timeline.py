@@ -9,7 +9,8 @@ from django.test.utils import CaptureQueriesContext
 
 from sisy.models import Run, RunState
 from sisy.reports.task_rows import row_of
-from sisy.reports.timeline import Window, counting, timeline
+from sisy.reports.timeline import Window, counting, queued, timeline
+from tests.admin.pages import text_of
 from tests.admin.people import browser_of
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled
@@ -49,8 +50,45 @@ def is_down(n):
     return RunState.FAILED if n % 6 < 2 else RunState.SUCCEEDED
 
 
+def is_queued(n):
+    return RunState.QUEUED
+
+
 def page_of(hours=24):
     return browser_of("view_task", "view_run").get(f"/sisy/?parts=timeline&hours={hours}")
+
+
+def test_queued_runs_that_are_too_many_are_not_a_gap():
+    task = scheduled("*/10 * * * *", label="labels")
+    store(task, NOON - 27 * HOUR, 162, 10 * MINUTE, is_queued)
+    track = track_of(task)
+    [band] = track.queued
+    assert (band.x, band.number, band.is_all) == (0, 24, True)  # the newest 120 have a bar each
+    assert band.x + band.width == pytest.approx(min(bar.x for bar in track.bars), abs=0.4)
+    page = page_of()
+    assert "many queued runs" in text_of(page)
+    [address] = re.findall(r'<a href="([^"]*)"[^>]*><title>24 queued runs<', page.content.decode())
+    assert unescape(address) == f"/sisy/runs/?state=queued&task={task.pk}"
+
+
+def test_where_no_run_is_queued_nothing_is_painted():
+    task = scheduled("*/10 * * * *", label="labels")
+    for begin in (NOON - 23 * HOUR, NOON - 15 * HOUR):
+        store(task, begin, 12, 10 * MINUTE, is_queued)
+    store(task, NOON - 12 * HOUR, 120, MINUTE)
+    first, second = track_of(task).queued
+    assert (first.number, second.number) == (12, 12)
+    end = AROUND.place(NOON - 23 * HOUR + 110 * MINUTE)
+    assert first.x + first.width == pytest.approx(end, abs=0.01)
+    assert second.x == AROUND.place(NOON - 15 * HOUR)
+
+
+def test_of_too_many_queued_runs_the_oldest_is_where_the_band_begins(monkeypatch):
+    monkeypatch.setattr(queued, "MAX_OF_EACH", 5)
+    task = scheduled("*/10 * * * *", label="labels")
+    store(task, NOON - 23 * HOUR, 138, 10 * MINUTE, is_queued)
+    [band] = track_of(task).queued
+    assert (band.x, band.words) == (AROUND.place(NOON - 23 * HOUR), "5+ queued runs")
 
 
 def test_an_old_run_that_is_still_running_is_drawn():
@@ -146,6 +184,7 @@ def test_the_statements_of_the_timeline_do_not_grow_with_crowded_tasks():
     def crowd(label):
         task = scheduled("* * * * *", label=label)
         store(task, NOON - 8 * HOUR, 300, MINUTE, is_down)
+        store(task, NOON - 27 * HOUR, 130, 10 * MINUTE, is_queued, by_hand=True)
         store(task, NOON - 2 * HOUR, 121, MINUTE)
 
     crowd("first")

@@ -1,11 +1,27 @@
 """The statements of the timeline about runs that are too numerous to be drawn one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sisy.store.due import moment_of
 from sisy.store.statements import Statement
+
+# The key of the small table leads to the newest entries of a task, and to the oldest one. The
+# latter is needed if there are more than are read.
+QUEUED_OF_A_TASK = """
+    SELECT task_id, 0, ready_at {{as_utc}} FROM (
+        SELECT task_id, ready_at FROM sisy_queued_run
+        WHERE task_id = %(task_{number})s AND run_id < %(before_{number})s
+        ORDER BY run_id DESC LIMIT %(count)s
+    ) AS newest_{number}
+    UNION ALL
+    SELECT task_id, 1, ready_at {{as_utc}} FROM (
+        SELECT task_id, ready_at FROM sisy_queued_run
+        WHERE task_id = %(task_{number})s AND run_id < %(before_{number})s
+        ORDER BY run_id LIMIT 1
+    ) AS oldest_{number}
+"""
 
 # The index of the moments at which a task was due leads to the runs of a stretch of time.
 SUCCEEDED_IN_A_STRETCH = """
@@ -30,6 +46,25 @@ class StretchOfTask:
     before: int
     start: datetime
     end: datetime
+
+
+def queued_before(
+    using: str, before: Mapping[int, int], count: int
+) -> tuple[list[tuple[int, datetime]], dict[int, datetime]]:
+    """Return the task and ``ready_at`` of queued runs, and that of the oldest one of each task.
+
+    Args:
+        before: the keys of the tasks, each with a key; only runs with smaller keys are read.
+        count: how many entries of each task are read, the newest ones.
+    """
+    each = [QUEUED_OF_A_TASK.format(number=number) for number in range(len(before))]
+    values: dict[str, int] = {}
+    for number, (task, key) in enumerate(before.items()):
+        values |= {f"task_{number}": task, f"before_{number}": key}
+    rows = Statement(" UNION ALL ".join(each)).rows(using, count=count, **values)
+    found = [(task, is_oldest, moment_of(ready_at)) for task, is_oldest, ready_at in rows]
+    newest = [(task, ready_at) for task, is_oldest, ready_at in found if not is_oldest]
+    return newest, {task: ready_at for task, is_oldest, ready_at in found if is_oldest}
 
 
 def count_succeeded(

@@ -12,6 +12,7 @@ from sisy.records.choices import TROUBLE_STATES
 from sisy.reports import formatting
 from sisy.reports.run_filter import UNSUCCESSFUL, RunFilter
 from sisy.reports.timeline.bars import BAR_HEIGHT, Bar
+from sisy.reports.timeline.queued import QueuedStretch
 from sisy.reports.timeline.tracks import Track
 from sisy.reports.timeline.upcoming import ForecastBar
 
@@ -30,6 +31,7 @@ def of_track(page_request: PageRequest, track: Track) -> SafeString:
         return f"{runs}?{query}" if (query := _query(bar)) else f"{before}{bar.run}{after}"
 
     parts = [
+        *(_queued(stretch, runs) for stretch in track.queued),
         *(_past(bar, address_of(bar)) for bar in track.bars),
         *_upcoming(track),
     ]
@@ -47,6 +49,15 @@ def _query(bar: Bar) -> str:
     until = (bar.end.replace(microsecond=0) + SECOND).isoformat()
     task = str(bar.gravest.task_id)
     return RunFilter(state=state, start=start, until=until, task=task).query()
+
+
+def _queued(stretch: QueuedStretch, runs: str) -> str:
+    query = RunFilter(state="queued", task=str(stretch.task)).query()
+    return (
+        f'<a href="{escape(f"{runs}?{query}")}" tabindex=-1><title>{escape(stretch.words)}</title>'
+        f'<rect class="undrawn open" x="{_number(stretch.x)}%" y="9" '
+        f'width="{_number(stretch.width)}%" height="6"/></a>'
+    )
 
 
 def _past(bar: Bar, address: str) -> str:

@@ -15,6 +15,7 @@ MARKS = {
     "bar open": _("queued or running"),
     "bar quiet": _("cancelled"),
     "undrawn": _("many successful runs"),
+    "undrawn open": _("many queued runs"),
     "forecast": _("upcoming"),
     "forecast overlaps": _("upcoming, will probably overlap"),
     "crowded": _("upcoming, too frequent to show individually"),
@@ -47,5 +48,7 @@ def _drawn(track: Track) -> Iterator[str]:
     yield from ("forecast overlaps" if bar.overlaps else "forecast" for bar in track.upcoming.bars)
     if track.undrawn:
         yield "undrawn"
+    if track.queued:
+        yield "undrawn open"
     if track.upcoming.crowded:
         yield "crowded"

@@ -15,6 +15,7 @@ from sisy.reports.ledger import DRAWN, newest_of_each
 from sisy.reports.task_rows import TaskRow
 from sisy.reports.timeline.bars import Bar, begin_of, joined_bars, singles_of
 from sisy.reports.timeline.counting import count_successes, of_tasks
+from sisy.reports.timeline.queued import QueuedStretch, queued_stretches
 from sisy.reports.timeline.stretches import Stretch, succeeded
 from sisy.reports.timeline.upcoming import Upcoming, joined, upcoming
 from sisy.reports.timeline.window import Window
@@ -37,6 +38,8 @@ class Track:
     """The usual duration of the task's runs; None for several tasks."""
     undrawn: tuple[Stretch, ...]
     """The stretches with successful runs that are too numerous to draw one by one."""
+    queued: list[QueuedStretch]
+    """The stretches with queued runs that are too numerous to draw one by one."""
 
 
 def timeline(
@@ -60,6 +63,7 @@ def timeline(
     until = {pk: min(now, begin_of(run)) for pk, run in oldest.items()}
     before = {pk: run.pk for pk, run in oldest.items()}
     well = succeeded(using, until, window)
+    queued = queued_stretches(using, before, window)
     singles = [
         singles_of((run for task in row.tasks for run in runs[task.pk]), window, now, in_full)
         for row in rows
@@ -81,6 +85,7 @@ def timeline(
                 upcoming=coming[0] if len(coming) == 1 else joined(coming),
                 usual=usuals[0] if len(usuals) == 1 else None,
                 undrawn=tuple(sorted(stretches)),
+                queued=[one for key in keys for one in queued.get(key, ())],
             )
         )
     return tracks
