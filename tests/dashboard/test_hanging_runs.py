@@ -16,7 +16,7 @@ from tests.support.records import open_alert, scheduled, worker
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-TIME = "It has been running for 20 min, and usually takes 3 s."
+TIME = "It has been running for 20 min. Its typical duration is 3 s."
 NEXT = "The next run is due at 2026-05-05 13:00:00 UTC: if this one is still running, it will be"
 
 

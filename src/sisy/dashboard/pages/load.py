@@ -45,9 +45,9 @@ class AgendaForm(RangeForm):
         # By the clocks that people see: a week in which they change has an hour more or less.
         start, end = (as_typed(self.cleaned_data[name]) for name in ("start", "end"))
         if end - start > DAYS * DAY:
-            given = {"days": DAYS, "length": formatting.span(end - start)}
+            given = {"most": formatting.span(DAYS * DAY), "length": formatting.span(end - start)}
             raise ValueError(
-                gettext("The range is %(length)s long. Use at most %(days)d days.") % given
+                gettext("The range is %(length)s long. Use at most %(most)s.") % given
             )
 
 

@@ -1,4 +1,4 @@
-"""How long a run has been running that an alert is about, and what it holds up."""
+"""The facts about a run that takes too long: its time, its last output, and the next run."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -35,7 +35,7 @@ def _sentences(using: str, run: Run, task: Task, now: datetime, *, in_full: bool
     usual = usual_of(using, task.pk)
     words = gettext("It has been running for %(time)s.")
     if usual is not None:
-        words = gettext("It has been running for %(time)s, and usually takes %(usual)s.")
+        words = gettext("It has been running for %(time)s. Its typical duration is %(usual)s.")
     named = {"time": rounded_text(now - run.started_at), "usual": formatting.span(usual)}
     yield words % named
     line = _last_line(run) if in_full else ""
