@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -22,6 +23,12 @@ def ended(task, state=RunState.SUCCEEDED, **columns):
     run = task.new_run(now=NOON, state=state, started_at=NOON, finished_at=NOON, **columns)
     run.save()
     return run
+
+
+@pytest.fixture(autouse=True)
+def nothing_cached():
+    """Forget the tasks of other tests, to which the page of upcoming runs would lead."""
+    cache.clear()
 
 
 @pytest.fixture
