@@ -42,7 +42,7 @@ def alerts_for(browser):
 
 def test_it_says_how_long_it_runs_and_what_becomes_of_the_next_run(hanging):
     text = alerts_for(browser_of_superuser())
-    assert f"{TIME} The last line that it printed: Connecting … {NEXT} skipped." in text
+    assert f"{TIME} The last line that it printed: 'Connecting …'. {NEXT} skipped." in text
     assert TIME in said("sisy_status")
     assert TIME in told(f"sisy_alerts show {hanging.pk}")["hanging"]
 

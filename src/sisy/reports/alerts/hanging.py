@@ -40,7 +40,7 @@ def _sentences(using: str, run: Run, task: Task, now: datetime, *, in_full: bool
     yield words % named
     line = _last_line(run) if in_full else ""
     if line:
-        yield gettext("The last line that it printed: %s") % line
+        yield gettext("The last line that it printed: '%s'.") % line
     if task.next_run is not None and task.overlap in THEN:
         due = in_zone(task.next_run, timezone.get_current_timezone())
         words = gettext("The next run is due at %(due)s: if this one is still running, %(then)s.")
