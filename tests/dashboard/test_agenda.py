@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from django.core.cache import cache
 
-from sisy.models import Task
+from sisy.models import Run, Task
 from sisy.reports import agenda as report
 from sisy.reports import durations
 from tests.admin.pages import text_of
@@ -127,6 +127,13 @@ def test_a_schedule_that_became_invalid_stops_no_other():
     scheduled("0 4 * * *", label="backup")
     Task._base_manager.filter(pk=broken.pk).update(timezone="Europe/Atlantis")
     assert "backup" in listed()
+
+
+def test_a_run_of_a_deleted_task_leads_to_no_page_of_it():
+    Task.run_once(jobs.noop, delay_until=NOON + HOUR, label="migrate")
+    Task.objects.get().delete()
+    Run.objects.update(state="queued")
+    assert ("/sisy/tasks/?search=migrate", "migrate") in links()
 
 
 def test_the_typical_duration_is_shown():

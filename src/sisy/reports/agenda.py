@@ -16,6 +16,7 @@ from sisy.records.small_tables import QueuedRun
 from sisy.reports.durations import usual_of_each
 from sisy.reports.load import NO_TIME, DueGroup
 from sisy.schedules.calendar import just_before
+from sisy.store.run_queries import known_task
 
 MAX_OCCURRENCES = 6  # of a task that is seldom due, in the range
 MAX_LISTED = 100  # moments
@@ -120,9 +121,10 @@ def _delayed(using: str, start: datetime, end: datetime) -> Iterator[tuple[datet
     entries = QueuedRun.objects.using(using).filter(is_delayed=True, is_ahead=False)
     due = entries.filter(ready_at__gte=start, ready_at__lt=end).order_by("ready_at")
     keys = list(due.values_list("run_id", flat=True)[:MAX_LISTED])
-    for run in Run.objects.using(using).filter(pk__in=keys).only("ready_at", "label", "task"):
-        sample = () if run.task_id is None else (run.task_id,)
-        yield run.ready_at, DueGroup(expression="", timezone="", key=run.label, sample=sample)
+    runs = Run.objects.using(using).filter(pk__in=keys).annotate(known_task=known_task(Run))
+    for ready_at, label, task in runs.values_list("ready_at", "label", "known_task"):
+        sample = () if task is None else (task,)
+        yield ready_at, DueGroup(expression="", timezone="", key=label, sample=sample)
 
 
 def _looked_up(using: str, groups: Iterable[DueGroup]) -> dict[int, timedelta]:
