@@ -59,7 +59,7 @@ def test_what_people_on_call_need_is_44_pixels_high(phone, address, busy_one, pa
 @pytest.mark.parametrize(
     ("page", "fold", "row", "drawn"),
     [
-        ("", "40 runs", ".sisy-grid-row", ".sisy-squares"),
+        ("", "of each task", ".sisy-grid-row", ".sisy-squares"),
         ("", "Timeline", ".sisy-track", "svg"),
         ("tasks/", None, ".sisy-tasks tbody tr", ".sisy-squares"),
     ],
