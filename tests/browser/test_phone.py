@@ -153,7 +153,8 @@ TARGETS = """(selector) => [...document.querySelectorAll(selector)].map((each) =
 def test_what_is_below_the_alerts_opens_on_a_phone_when_it_is_wanted(look, address, long_ones):
     with look(address) as window:
         window.goto(f"{address}/sisy/")
-        grid, show = window.locator(".sisy-grid"), window.locator(".sisy-fold", has_text="of each task")
+        grid = window.locator(".sisy-grid")
+        show = window.locator(".sisy-fold", has_text="of each task")
         expect(grid).to_be_visible()
         expect(show).to_be_hidden()
         window.set_viewport_size(PHONE)

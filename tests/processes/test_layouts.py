@@ -17,9 +17,12 @@ EXAMPLE = ROOT / "example"
 PREPARE = """
 from django.contrib.auth import get_user_model
 from shop.tasks import create_new_tasks, create_tasks_with_a_past
+from sisy.models import Task
 get_user_model().objects.create_superuser("admin")
 create_tasks_with_a_past()
 create_new_tasks({address!r})
+# It is due each quarter of an hour, takes 12 seconds, and is not rerun if its worker is stopped.
+Task.objects.get(label="orders: charge cards").pause("No run of it is cut short.")
 """
 FLEET = "web=1,heartbeat=2,worker=3"
 TERMINATED = 143  # honcho tells that it ended by the signal that it got
