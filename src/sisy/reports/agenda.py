@@ -21,7 +21,7 @@ from sisy.store.run_queries import known_task
 MAX_OCCURRENCES = 6  # of a task that is seldom due, in the range
 MAX_LISTED = 100  # moments
 MAX_FREQUENT_NAMED = 5  # tasks that are due more often, each of another schedule
-MAX_GROUPS_LOOKED_UP = 50  # groups whose durations are looked up by task
+MAX_GROUPS_LOOKED_UP = 10  # the next groups whose durations are looked up by task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
