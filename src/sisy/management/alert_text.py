@@ -11,7 +11,6 @@ from sisy.management.looks import severity
 from sisy.management.table import Lines, Look, shown
 from sisy.models import Alert
 from sisy.records.problems import Kind
-from sisy.reports import skipping
 from sisy.reports.alerts.facts import Facts
 from sisy.reports.alerts.grouping import AlertGroup
 from sisy.reports.alerts.history import rows_of
@@ -89,18 +88,19 @@ def facts_of(alert: Alert, seen: AlertGroup | None, now: datetime) -> dict[str, 
     }
 
 
-def next_steps(alert: Alert, fix: str, using: str, now: datetime) -> Iterator[str]:
+def next_steps(alert: Alert, fix: str, warning: str, now: datetime) -> Iterator[str]:
     """Yield what people can do about an open alert, as sentences with commands.
 
     Args:
         fix: the fix of the alert; empty if its text names it.
+        warning: what to know before a worker starts; see `Facts`.
     """
     if fix:
         yield f"Next: {fix}"
     if alert.kind == Kind.MISSED:
         yield "To see when no heartbeat was running: manage.py sisy_workers list --ended"
-    if alert.kind == Kind.NO_WORKER and (words := skipping.warning(using, alert.queue, now)):
-        yield words
+    if warning:
+        yield warning
     if alert.is_about_queue:
         yield "To see what holds up the queue: manage.py sisy_queues list"
     if alert.acknowledged_at is None:

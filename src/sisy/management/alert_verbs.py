@@ -18,7 +18,7 @@ from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
 from sisy.records.problems import Kind, severity_of
 from sisy.reports.alerts import seen_now
-from sisy.reports.alerts.facts import facts_beside
+from sisy.reports.alerts.facts import Facts, facts_beside
 from sisy.reports.alerts.grouping import AlertGroup
 from sisy.reports.alerts.recovered import DAY, closed_in_words, closed_since, recovered_alerts
 from sisy.reports.alerts.streaks import KINDS as MAY_FLAP
@@ -142,6 +142,7 @@ class AlertVerbs(VerbCommand):
         [found] = self._named([alert])
         seen = self._seen([found]).get(found.pk)
         facts = facts_of(found, seen, self.now)
+        known = Facts()
         if seen is not None:
             known = facts_beside(self.using, [seen], self.now, in_full=True)[seen.key]
             facts |= {
@@ -158,7 +159,7 @@ class AlertVerbs(VerbCommand):
         steps: list[str] = []
         if found.is_open:
             # The first step is the fix, unwrapped, so that its command can be copied.
-            steps += next_steps(found, facts.pop("fix"), self.using, self.now)
+            steps += next_steps(found, facts.pop("fix"), known.warning, self.now)
         # Leave out what has not happened to it.
         self.describe({name: value for name, value in facts.items() if value})
         for step in steps:

@@ -64,6 +64,16 @@ class RunFilter(Filter):
     def is_sorted(self) -> bool:
         return self.sort in SORTS[1:]
 
+    def range_in(self, zone: tzinfo, now: datetime) -> tuple[datetime | None, datetime | None]:
+        """Return the beginning and the end of the range; None where it has none.
+
+        Args:
+            zone: the time zone of moments that name none.
+        """
+        beginnings = (moment_in_text(text, zone, now) for text in (self.since, self.start))
+        since = max(filter(None, beginnings), default=None)
+        return since, moment_in_text(self.until, zone, now)
+
     def search_in(self, using: str, now: datetime, zone: tzinfo, *, in_full: bool) -> RunSearch:
         """Return the search that the filters mean.
 
@@ -72,10 +82,10 @@ class RunFilter(Filter):
             in_full: whether the reader may read reasons and errors. Others cannot search in them.
         """
         states = FAILED_STATES if self.state == UNSUCCESSFUL else _one(self.state)
-        beginnings = (moment_in_text(text, zone, now) for text in (self.since, self.start))
+        since, until = self.range_in(zone, now)
         return RunSearch(
-            since=max(filter(None, beginnings), default=None),
-            until=moment_in_text(self.until, zone, now),
+            since=since,
+            until=until,
             states=tuple(states),
             queues=_one(self.queue),
             # No task has the key 0, so anything but a key matches nothing.

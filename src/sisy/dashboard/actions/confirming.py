@@ -55,39 +55,45 @@ def cancel_runs_of(tasks: Iterable[Task]) -> Question | None:
 def cancel(runs: RunQuerySet) -> Question | None:
     """Ask before runs are cancelled; None if all have finished, or were asked to stop."""
     live = runs.using(router.db_for_write(Run)).filter(state__in=LIVE_STATES)
-    chosen = live.exclude(state=RunState.RUNNING, cancel_requested_at__isnull=False)
-    number = chosen.count()
     return _of_live(
-        chosen,
-        words=ngettext("Cancel %d run?", "Cancel %d runs?", number) % number,
-        effect=str(CANCEL_EFFECT),
-        button=ngettext("Cancel %d run", "Cancel %d runs", number) % number,
+        live.exclude(state=RunState.RUNNING, cancel_requested_at__isnull=False),
+        ngettext_lazy("Cancel %d run?", "Cancel %d runs?"),
+        ngettext_lazy("Cancel %d run", "Cancel %d runs"),
+        str(CANCEL_EFFECT),
     )
 
 
 def cancel_force(runs: RunQuerySet) -> Question | None:
     """Ask before runs are cancelled by force; None if all have finished."""
     live = runs.using(router.db_for_write(Run)).filter(state__in=LIVE_STATES)
-    chosen = live.exclude(state=RunState.RUNNING, cancel_force=True)
-    number = chosen.count()
     return _of_live(
-        chosen,
-        words=ngettext("Force cancel %d run?", "Force cancel %d runs?", number) % number,
-        effect=gettext(
+        live.exclude(state=RunState.RUNNING, cancel_force=True),
+        ngettext_lazy("Force cancel %d run?", "Force cancel %d runs?"),
+        ngettext_lazy("Force cancel %d run", "Force cancel %d runs"),
+        gettext(
             "Runs in a process pool are killed, and cannot clean up. Elsewhere, async functions "
             "are cancelled, and plain functions stop at their next current_run().check()."
         ),
-        button=ngettext("Force cancel %d run", "Force cancel %d runs", number) % number,
     )
 
 
-def _of_live(runs: RunQuerySet, words: str, effect: str, button: str) -> Question | None:
-    """Return a question about queued and running runs; None if there are none."""
-    found = list(runs.only("pk", "label", "state", "started_at", "due_at")[:2])
-    if not found:
+def _of_live(runs: RunQuerySet, words: Any, button: Any, effect: str) -> Question | None:
+    """Return a question about queued and running runs; None if there are none.
+
+    Args:
+        words, button: lazy texts with the number of runs.
+    """
+    number = runs.count()
+    if not number:
         return None
-    parts = [_run_in_words(found[0])] if len(found) == 1 else _summary(runs)
-    return Question(words=words, parts=parts, effect=effect, button=button, is_harmful=True)
+    first = runs.only("pk", "label", "state", "started_at").first() if number == 1 else None
+    return Question(
+        words=words % number,
+        parts=_summary(runs) if first is None else [_run_in_words(first)],
+        effect=effect,
+        button=button % number,
+        is_harmful=True,
+    )
 
 
 def _run_in_words(run: Run) -> str:

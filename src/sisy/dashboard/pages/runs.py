@@ -119,10 +119,11 @@ def problems_of(page_request: PageRequest) -> list[str]:
     The search ignores such filters, so it finds more runs than were wanted.
     """
     found = refusals(page_request.asked, RunsPage.asks)
-    search = search_of(page_request)
-    if search.since and search.until and search.since > search.until:
+    filters = RunFilter.of(page_request.asked)
+    since, until = filters.range_in(page_request.zone, page_request.now)
+    if since and until and since > until:
         found.append(gettext("The range is empty: it begins after its end."))
-    if RunFilter.of(page_request.asked).text and not page_request.sees_details:
+    if filters.text and not page_request.sees_details:
         needed = gettext("You need the permission sisy.view_run_details to search in errors.")
         found.append(needed)
     return found
