@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from sisy.models import Run, RunState
+from sisy.runtime.durations import minute_after
 
 CANCELLING = ("state", "cancel_requested_at", "cancel_force")
 """The columns of a run on which the advice depends."""
@@ -92,8 +93,7 @@ def missed_command(since: datetime, until: datetime) -> str:
     Args:
         until: the last occurrence, which the range includes.
     """
-    end = until.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    return f"sisy_tasks missed {_to_the_minute(since)} {_to_the_minute(end)}"
+    return f"sisy_tasks missed {_to_the_minute(since)} {_to_the_minute(minute_after(until))}"
 
 
 def _to_the_minute(moment: datetime) -> str:

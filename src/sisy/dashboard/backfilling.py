@@ -22,6 +22,7 @@ from sisy.records.validators import moment_in
 from sisy.reports import formatting
 from sisy.reports.alerts.gaps import newest_gap
 from sisy.reports.backfill_cost import Cost, cost_of, in_words
+from sisy.runtime.durations import minute_after
 
 EDGE = 5  # occurrences shown at either end
 RANGE = ("start", "end", "again")
@@ -117,11 +118,6 @@ def as_typed(moment: datetime, zone: tzinfo | None = None) -> datetime:
         zone: the time zone; by default, the current one.
     """
     return timezone.localtime(moment, zone).replace(tzinfo=None)
-
-
-def minute_after(last: datetime) -> datetime:
-    """Return the next full minute, which ends a range with this last moment."""
-    return last.replace(second=0, microsecond=0) + timedelta(minutes=1)
 
 
 def _end_after(task: Task, last: datetime) -> datetime:

@@ -15,11 +15,11 @@ from sisy.management.task_verbs import AddVerb
 from sisy.management.verbs import VerbCommand, add_yes
 from sisy.reports import formatting
 from sisy.reports.missed import MissedTask, MissedTasks, missed_tasks, newest_range
-from sisy.runtime.durations import range_in_zone
+from sisy.runtime.durations import minute_after, range_in_zone
 from sisy.runtime.escaping import escaped
 
 MAX_TASKS_NAMED = 3
-SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
 
 
 class MissedVerb(VerbCommand):
@@ -94,7 +94,7 @@ class MissedVerb(VerbCommand):
         if newest is None:
             return None
         first, last = newest
-        return first, last.replace(second=0, microsecond=0) + MINUTE
+        return first, minute_after(last)
 
     def _is_chosen(self, one: MissedTask, keys: Sequence[int]) -> bool:
         return one.task.pk in keys if keys else not one.is_due_soon(self.now)

@@ -42,6 +42,11 @@ def in_zone(value: datetime, zone: tzinfo) -> str:
     return f"{value.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
+def minute_after(last: datetime) -> datetime:
+    """Return the next full minute, which ends a range with this last moment."""
+    return last.replace(second=0, microsecond=0) + timedelta(minutes=1)
+
+
 def range_in_zone(since: datetime, until: datetime, zone: tzinfo) -> str:
     """Return two moments as ``2026-05-05 01:10:00 to 03:25:00 UTC``.
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.actions import confirming
 from sisy.dashboard.actions.result import Result, done, submitted
-from sisy.dashboard.backfilling import RangeForm, as_typed, backfill, minute_after
+from sisy.dashboard.backfilling import RangeForm, as_typed, backfill
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.confirmation import ask, is_confirmed
 from sisy.dashboard.pages.page import Page
@@ -23,6 +23,7 @@ from sisy.dashboard.parameters import elsewhere
 from sisy.reports.ledger import key_of
 from sisy.reports.missed import MissedTask, MissedTasks, missed_tasks, newest_range
 from sisy.reports.task_groups import open_alerts
+from sisy.runtime.durations import minute_after
 
 
 class MissedPage(Page):
