@@ -4,31 +4,18 @@ import pytest
 from django.core.management import CommandError
 
 from sisy.alerting.advised_commands import missed_command
-from sisy.lifecycle.miss import missed_row
-from sisy.models import Run, Task
+from sisy.models import Run
 from tests.commands.calling import said, seen, told
-from tests.support.moments import DAY, HOUR, MINUTE, NOON
-from tests.support.records import scheduled
+from tests.support.moments import HOUR, NOON
+from tests.support.outages import TASKS, missed
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
-
-
-def missed(label, schedule, next_run, hours=(3, 1)):
-    task = scheduled(schedule, label=label)
-    Task.objects.filter(pk=task.pk).update(next_run=next_run)
-    first, last = (NOON - n * HOUR for n in hours)
-    missed_row(task, first, last, 2, "Nothing was up.", NOON).save()
-    return task
 
 
 @pytest.fixture
 def outage():
     """Three tasks that missed occurrences from 09:00 to 11:00; "mail" is due again soon."""
-    return [
-        missed("mail", "*/10 * * * *", NOON + 10 * MINUTE),
-        missed("backup", "0 10 * * *", NOON + DAY),
-        missed("report", "0 9,10,11 * * *", NOON + 21 * HOUR),
-    ]
+    return [missed(*one)[0] for one in TASKS]
 
 
 def refusal(line):

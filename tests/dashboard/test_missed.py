@@ -6,14 +6,14 @@ from datetime import timedelta
 import pytest
 from django.contrib.admin.models import LogEntry
 
-from sisy.lifecycle.miss import missed_row
 from sisy.models import Alert, Run, Task
 from sisy.records.problems import Kind
 from sisy.reports import missed as report
 from tests.admin.pages import messages_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
-from tests.support.moments import DAY, HOUR, MINUTE, NOON
-from tests.support.records import open_alert, scheduled
+from tests.support.moments import DAY, MINUTE, NOON
+from tests.support.outages import TASKS, missed
+from tests.support.records import open_alert
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -21,11 +21,9 @@ PAGE = "/sisy/tasks/missed/"
 OUTAGE = {"start": "2026-05-05T09:00:00", "end": "2026-05-05T11:01:00"}
 
 
-def missed(label, schedule, next_run, *, first=NOON - 3 * HOUR, last=NOON - HOUR):
-    task = scheduled(schedule, label=label)
-    Task.objects.filter(pk=task.pk).update(next_run=next_run)
-    row = missed_row(task, first, last, 2, "Nothing was up.", NOON)
-    row.save()
+def alerted(*about, **span):
+    """Store a task with what it missed, and the open alert about it. Return the task."""
+    task, row = missed(*about, **span)
     words = {"why": "2 occurrences were missed.", "cause": "Nothing was up."}
     open_alert(task, Kind.MISSED, NOON, run_id=row.pk, evidence=row.pk, **words)
     return task
@@ -33,11 +31,7 @@ def missed(label, schedule, next_run, *, first=NOON - 3 * HOUR, last=NOON - HOUR
 
 @pytest.fixture
 def outage():
-    return [
-        missed("mail", "*/10 * * * *", NOON + 10 * MINUTE),
-        missed("backup", "0 10 * * *", NOON + DAY),
-        missed("report", "0 9,10,11 * * *", NOON + 21 * HOUR),
-    ]
+    return [alerted(*one) for one in TASKS]
 
 
 def rows_of(page):
@@ -203,6 +197,6 @@ def test_tasks_that_run_once_are_not_listed(outage):
 
 
 def test_what_was_missed_beyond_the_range_is_left_out():
-    missed("mail", "*/10 * * * *", NOON + timedelta(minutes=10), first=NOON - DAY)
+    alerted("mail", "*/10 * * * *", NOON + timedelta(minutes=10), first=NOON - DAY)
     row = rows_of(browser_of_superuser().get(PAGE, OUTAGE))[0]
     assert "09:00:00 to 11:00:00 13" in row
