@@ -20,7 +20,7 @@ MAX_AFFECTED_SHOWN = 50  # closed alerts that share a row
 
 
 class AlertsPage(Page):
-    """Lists alerts: which are open, and which were closed by whom, when and why."""
+    """Lists open and closed alerts, with who or what closed them, when and why."""
 
     name = "alerts"
     tab = "overview"

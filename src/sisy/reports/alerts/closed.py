@@ -1,4 +1,4 @@
-"""Problems that remain although a person has closed their alerts, and those that are over.
+"""Problems whose alerts are closed: some remain, because a person closed them; others are over.
 
 Only new evidence opens such an alert again: see `sisy.alerting.opening`. Until then, its problem
 is listed with the start and the mute of the closed alert. It needs no action, because a person

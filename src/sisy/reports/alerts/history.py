@@ -23,7 +23,7 @@ from sisy.reports.alerts.grouping import AlertGroup
 from sisy.reports.filters import Filter
 from sisy.reports.ledger import PAGE_LIMIT, key_of
 
-MAX_READ = 500  # alerts of a page, of which those that share a row may be many
+MAX_READ = 500  # alerts for a page: many of them may share a row
 MAX_LOOKED_AT = 10_000  # alerts that a search without an index reads
 MAX_COUNTED = 100  # alerts of a task
 OPEN, CLOSED = STATES = ("open", "closed")
@@ -95,13 +95,13 @@ class AlertRow:
 
     @property
     def subject(self) -> str:
-        """The name of what the newest alert is about."""
+        """The task, function or queue of the newest alert."""
         name = self.lead.name
         return gettext("queue %s") % name if self.lead.is_about_queue else name
 
     @property
     def what(self) -> str:
-        """The name of what it is about, and how many more there are."""
+        """The task, function or queue of the newest alert, and the number of others."""
         return formatting.first_of([self.subject], len(self.alerts), most=1)
 
     @property

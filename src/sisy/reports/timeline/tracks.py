@@ -111,8 +111,8 @@ def _runs(
 ) -> tuple[dict[int, list[Run]], dict[int, Run]]:
     """Return, by task, the runs that are drawn one by one, and the oldest of the newest ones.
 
-    These are the newest runs of the window, and of older ones those that are running or did not
-    succeed. A task has an oldest one only if the window has others before it.
+    These are the newest runs of the window, and older runs that are running or did not succeed. A
+    task has an oldest one only if the window has others before it.
     """
     before = None if window.end >= now else key_at(using, window.end)
     if newest is None:
