@@ -5,7 +5,7 @@ from collections import defaultdict
 
 import pytest
 
-from sisy.messaging import sender
+from sisy.messaging import channel_listener, sender
 from sisy.messaging.channel_listener import ChannelListener
 from sisy.runtime import loop
 
@@ -70,6 +70,31 @@ async def test_a_listener_is_not_live_during_an_outage_of_its_layer(layer):
         layer.channels[channel].put_nowait({"n": 1})
     await until(lambda: heard and listener.is_live)
     await listener.close()
+
+
+async def test_a_channel_whose_messages_others_get_works_again_after_a_while(
+    layer, monkeypatch, caplog
+):
+    monkeypatch.setattr(channel_listener, "CALM_SECONDS", 0.01)
+    listener = ChannelListener({"channel": print}, {})
+    listener.open()
+    layer.channels["channel"].put_nowait(OSError("refused"))
+    await until(lambda: "Listening on channel works again after 1 failure" in caplog.text)
+    assert listener.is_live
+    await listener.close()
+
+
+async def test_no_message_is_lost_while_a_quiet_channel_is_looked_after(layer, monkeypatch):
+    monkeypatch.setattr(channel_listener, "CALM_SECONDS", 0.001)
+    heard = []
+    listener = ChannelListener({"channel": heard.append}, {})
+    listener.open()
+    for number in range(20):
+        layer.channels["channel"].put_nowait(number)
+        await asyncio.sleep(0.002)
+    await until(lambda: heard == list(range(20)))
+    await listener.close()
+    assert not asyncio.all_tasks() - {asyncio.current_task()}
 
 
 async def test_without_a_layer_that_others_share_no_listener_is_live(monkeypatch):

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -11,6 +10,11 @@ from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop
 
 # Seconds until the listener rejoins its groups, because layers expire members.
 MEMBERSHIP_SECONDS = 3600.0
+
+# Seconds without an error after which a channel works again, even if no message has come: other
+# workers may have received them all. Longer than redis-py's timeout of 5 s, by which a wrongly
+# configured client fails again and again.
+CALM_SECONDS = 10.0
 
 Receive = Callable[[Any], object]
 
@@ -26,6 +30,7 @@ class ChannelListener:
         self._channels = channels
         self._groups = groups
         self._addresses: dict[str, str] = {}  # this listener's own channel in each group
+        self._receiving: dict[str, asyncio.Future[Any]] = {}  # by channel
         self._loops: list[Loop] = []
         self._listening: list[asyncio.Task[None]] = []
 
@@ -49,17 +54,25 @@ class ChannelListener:
     async def close(self) -> None:
         """Stop listening."""
         self._loops.clear()
-        for listening in self._listening:
-            listening.cancel()
-        for listening in self._listening:
-            with suppress(asyncio.CancelledError):
-                await listening
+        # Those that receive come last: until a loop has ended, it may start to receive again.
+        for ending in (self._listening, self._receiving.values()):
+            for each in ending:
+                each.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
 
     async def _receive(self, channel: str) -> float:
+        """Receive one message, or continue to wait for it in the next step."""
         layer = sender.shared_layer()
         if layer is None:
             return IDLE_POLL_INTERVAL
-        self._channels[channel](await layer.receive(channel))
+        receiving = self._receiving.get(channel)
+        if receiving is None:
+            receiving = asyncio.ensure_future(layer.receive(channel))
+            self._receiving[channel] = receiving
+        await asyncio.wait([receiving], timeout=CALM_SECONDS)
+        if receiving.done():
+            del self._receiving[channel]
+            self._channels[channel](receiving.result())
         return 0.0
 
     async def _receive_as_member(self, group: str) -> float:
