@@ -269,5 +269,8 @@ def test_a_run_on_another_engine_is_counted_by_the_process_that_executes_it():
 
 def test_a_fork_does_not_store_what_its_parent_has_counted():
     execute(2)
+    ring = messages.run_task(scheduled(PAUSED, label="coffee").run_now())
+    doorbell._receive_ring("sisy.run_task", lambda: None, ring)
     counting.forget()  # what a fork calls
+    assert not doorbell.take_received()
     assert totals().counters == {}

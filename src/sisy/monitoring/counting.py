@@ -219,6 +219,7 @@ def forget() -> None:
     global _lock
     _lock = threading.Lock()  # a thread of the parent may have held it
     _counts.clear()
+    doorbell.take_received()
     _with_lease.clear()
 
 
