@@ -19,7 +19,7 @@ from sisy.models import Process, Run, RunState
 from sisy.records.choices import LIVE_STATES
 from sisy.records.small_tables import TroubledRun
 from sisy.reports.by_state import entries, keys_of
-from sisy.reports.walk import MAX_LOOKED_AT, Page, Walked, newest_first, walk
+from sisy.reports.walk import MAX_LOOKED_AT, Page, Walked, count, newest_first, walk
 from sisy.store.reports import AFTER_ALL, KEY_SLACK, key_at, newest_keys
 
 LONGEST_LIFE = timedelta(days=1)  # of runs that a range finds although they were planned before it
@@ -96,12 +96,18 @@ def find(
         most: the number of runs that are enough.
         least: the ``looked_at`` of an earlier answer, to repeat it.
     """
-    if search.until is not None:
-        # Keys are a little out of order.
-        end = key_at(using, search.until + KEY_SLACK)
-        before = end if before is None else min(before, end)
     keys = _keys(using, search, before)
     return walk(using, keys, search.conditions(), most=most, least=least)
+
+
+def count_older(using: str, search: RunSearch, before: int, *, most: int) -> tuple[int, bool]:
+    """Return how many runs below a key match, and whether these are all.
+
+    Args:
+        before: the ``next_before`` of an answer.
+        most: the number of runs after which it stops. It also stops where a search does.
+    """
+    return count(using, _keys(using, search, before), search.conditions(), most=most)
 
 
 def find_all(
@@ -136,6 +142,10 @@ def processes_named(using: str, name: str) -> tuple[int, ...]:
 
 def _keys(using: str, search: RunSearch, before: int | None) -> Iterator[int]:
     """Return keys that include those of all matching runs, from the index that has the fewest."""
+    if search.until is not None:
+        # Keys are a little out of order.
+        end = key_at(using, search.until + KEY_SLACK)
+        before = end if before is None else min(before, end)
     states = set(search.states)
     if states and states <= set(LIVE_STATES):
         keys = _live_keys(using, search)

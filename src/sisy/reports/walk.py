@@ -107,6 +107,26 @@ def walk(using: str, keys: Iterator[int], wanted: Q, *, most: int, least: int = 
             )
 
 
+def count(using: str, keys: Iterator[int], wanted: Q, *, most: int) -> tuple[int, bool]:
+    """Return how many runs match, and whether these are all, with the limits of `walk`.
+
+    Args:
+        keys: the keys of the runs, newest first; see `newest_first`.
+        wanted: the conditions that no index serves.
+        most: the number of runs after which it stops.
+    """
+    began = clock.steady()
+    number = looked_at = 0
+    while number <= most and looked_at < MAX_LOOKED_AT and clock.steady() - began < MAX_SECONDS:
+        read = list(islice(keys, BATCH))
+        looked_at += len(read)
+        if read:
+            number += Run.objects.using(using).filter(wanted, pk__in=read).count()
+        if len(read) < BATCH:
+            return number, True
+    return min(number, most), False
+
+
 def _planned_at(using: str, key: int | None) -> datetime | None:
     """Return when a run was planned; None for no run, or for one that was just pruned."""
     if key is None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.page_request import PageRequest
@@ -22,7 +22,8 @@ from sisy.reports.run_filter import (
     moment_in_text,
     page_of_runs,
 )
-from sisy.reports.run_search import RunSearch
+from sisy.reports.run_search import RunSearch, count_older
+from sisy.reports.walk import Walked
 
 QUICK = (
     ("", _("all")),
@@ -32,6 +33,7 @@ QUICK = (
     (RunState.MISSED.value, _("missed")),
 )
 """The states with a link of their own: what people on call look for."""
+MAX_COUNTED = 1000  # matching runs; the page says "at least" instead
 MAX_QUEUES_OFFERED = 200
 MAX_TASKS_OFFERED = 5  # tasks with the label of a search
 RANGES = (
@@ -152,6 +154,7 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
         "runs": shown,
         "found": found,
         "is_sorted": filters.is_sorted,
+        "number": _number(using, search, filters, before, found),
         "of_tasks": _of_tasks(using, filters) if found.is_cut_short else [],
         "progress": progress_of(using, shown),
         "is_filtered": not filters.is_anything,
@@ -161,6 +164,21 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
         "newest": f"?{filters.query()}" if before is not None else "",
         "older": f"?{filters.query(before=str(older))}" if older is not None else "",
     }
+
+
+def _number(
+    using: str, search: RunSearch, filters: RunFilter, before: int | None, found: Walked
+) -> str:
+    """Return how many runs match, in words; empty where the page itself says what it has found."""
+    if before is not None or filters.is_anything or filters.is_sorted or found.is_cut_short:
+        return ""
+    number, is_all = len(found.runs), True
+    if found.next_before is not None:
+        most = MAX_COUNTED - number
+        older, is_all = count_older(using, search, found.next_before, most=most)
+        number += older
+    words = ngettext("%s run", "%s runs", number) % f"{number:,}"
+    return words if is_all else gettext("At least %s") % words
 
 
 def _may_be_live(filters: RunFilter) -> bool:
