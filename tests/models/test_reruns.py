@@ -3,10 +3,11 @@
 The failure of the field: "run now" forks a second chain of runs that goes on for ever.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from sisy.exceptions import CallableError
 from sisy.heartbeat import tick
@@ -58,6 +59,48 @@ def test_a_retry_of_a_retry_repeats_the_same_occurrence(now):
     Run.objects.filter(pk=again.pk).update(state=RunState.FAILED)
     again.refresh_from_db()
     assert again.retry().occurrence_at == run.due_at
+
+
+def test_a_run_is_not_retried_again_while_a_retry_is_queued_or_running(now):
+    _, run = failed_run(now)
+    again = run.retry()
+    with pytest.raises(ValueError, match=rf"is being retried: .*#{again.pk} is queued"):
+        run.retry()
+    [begun] = claim(worker(), ["default"], 9, now.moment)
+    with pytest.raises(ValueError, match=rf"is being retried: .*#{again.pk} is running"):
+        run.retry()
+    finish(begun, now.moment, RunState.FAILED)
+    assert run.retry().pk != again.pk
+
+
+def test_a_run_of_a_deleted_task_is_not_retried_again_meanwhile(now):
+    Task.run_once(jobs.noop)
+    [run] = claim(worker(), ["default"], 1, NOON)
+    finish(run, NOON, RunState.FAILED)
+    run = Run.objects.get(pk=run.pk)
+    again = run.retry()
+    with pytest.raises(ValueError, match=rf"is being retried: .*#{again.pk} is queued"):
+        run.retry()
+    assert Task.objects.count() == 1
+
+
+def test_two_who_retry_a_run_at_once_submit_one_retry(now):
+    _, run = failed_run(now)
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(retry_elsewhere, run) for _ in range(2)]
+        assert sorted(each.result(60) for each in asked) == [False, True]
+    assert Run.objects.filter(origin=Origin.RETRY).count() == 1
+
+
+def retry_elsewhere(run):
+    try:
+        run.retry()
+    except ValueError:
+        return False
+    else:
+        return True
+    finally:
+        connection.close()
 
 
 def test_a_run_whose_task_was_deleted_is_retried_by_a_copy(now):

@@ -13,12 +13,15 @@ from sisy.lifecycle.transition import QUEUED_AGAIN, Transition, attempt_of, send
 from sisy.records.choices import LIVE_STATES, Origin, Overlap, RunState
 from sisy.records.outcome import Outcome
 from sisy.records.run import RunRecord
+from sisy.records.small_tables import QueuedRun, RunningRun
 from sisy.records.task import TaskRecord
 from sisy.records.validators import LONGEST, json_dict
 from sisy.runtime.checkpoint import checkpoint
+from sisy.store.locking import lock
 from sisy.store.run_queries import rows_of
 
 LARGEST_GROWTH = 1e9
+MAX_LIVE_READ = 1000  # the newest live runs of a task, among which a retry is found
 
 
 def may_retry(run: RunRecord, state: str) -> bool:
@@ -86,8 +89,8 @@ def retry(run: RunRecord, using: str, now: datetime) -> RunRecord:
     """Submit another run for the occurrence of ``run``, and return it.
 
     Raises:
-        ValueError: ``run`` has not finished, represents several occurrences, or has data that
-            are nested too deeply.
+        ValueError: ``run`` has not finished, is being retried, represents several occurrences,
+            or has data that are nested too deeply.
     """
     # Read again, with its task, since `run` may come from a replica.
     runs = rows_of(type(run), using).select_related("task")
@@ -101,6 +104,10 @@ def retry(run: RunRecord, using: str, now: datetime) -> RunRecord:
             f"task from {run.due_at} to {behind} instead."
         )
     with transaction.atomic(using=using):
+        # Two people who retry the same run at once: the second one finds the retry of the first.
+        lock(rows_of(type(run), using).filter(pk=run.pk))
+        if (live := _live_retry(run, using)) is not None:
+            raise ValueError(f"{run} is being retried: {live} is {live.get_state_display()}.")
         again = _task_of(run, using).new_run(
             now=now,
             origin=Origin.RETRY,
@@ -113,6 +120,25 @@ def retry(run: RunRecord, using: str, now: datetime) -> RunRecord:
     return stored[0]
 
 
+def _live_retry(run: RunRecord, using: str) -> RunRecord | None:
+    """Return the queued or running retry of a run, if there is one."""
+    # No index leads from a run to its retries. They are runs of its task, or of a copy of it.
+    tasks: list[Any] = [run.task_id]
+    if run.task is None:
+        copies = _task_model(run).objects.using(using).filter(label=run.label)
+        tasks = list(copies.filter(target_path=run.target_path).values_list("pk", flat=True))
+    keys: list[int] = []
+    tables: tuple[Any, ...] = (QueuedRun, RunningRun)
+    for table in tables:
+        entries = table.objects.using(using).filter(task_id__in=tasks, run_id__gt=run.pk)
+        keys += entries.order_by("-run_id").values_list("run_id", flat=True)[:MAX_LIVE_READ]
+    return rows_of(type(run), using).filter(pk__in=keys, retry_of=run.pk).first()
+
+
+def _task_model(run: RunRecord) -> Any:
+    return run._meta.get_field("task").related_model
+
+
 def _task_of(run: RunRecord, using: str) -> TaskRecord:
     """Return the task of ``run``, or save one like it, without a schedule, if it was deleted.
 
@@ -120,8 +146,7 @@ def _task_of(run: RunRecord, using: str) -> TaskRecord:
     """
     if run.task is not None:
         return run.task
-    model: Any = run._meta.get_field("task").related_model
-    task: TaskRecord = model(
+    task: TaskRecord = _task_model(run)(
         label=run.label,
         target_path=run.target_path,
         target_pk=run.target_pk,

@@ -113,7 +113,8 @@ class Run(RunRecord):
 
         Raises:
             CallableError: the task was deleted, and its target no longer exists.
-            ValueError: this run has not finished, or represents several occurrences.
+            ValueError: this run has not finished, is being retried, or represents several
+                occurrences.
         """
         using = router.db_for_write(Run, instance=self)
         return cast("Run", retry(self, using, clock.now(using)))
