@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from sisy import conf, signals
 from sisy.lifecycle.submit import execute_if_eager, store
@@ -132,7 +133,7 @@ def _live_retry(run: RunRecord, using: str) -> RunRecord | None:
     for table in tables:
         entries = table.objects.using(using).filter(task_id__in=tasks, run_id__gt=run.pk)
         keys += entries.order_by("-run_id").values_list("run_id", flat=True)[:MAX_LIVE_READ]
-    return rows_of(type(run), using).filter(pk__in=keys, retry_of=run.pk).first()
+    return rows_of(type(run), using).filter(Q(retry_of=run.pk), pk__in=keys).first()
 
 
 def _task_model(run: RunRecord) -> Any:
