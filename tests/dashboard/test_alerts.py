@@ -153,7 +153,10 @@ def test_problems_that_do_not_fit_are_counted(now):
     assert shown[-1] == ("", "And 3 more tasks that failed in the last 24 hours.")
     text = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
     assert "4 problems" in text  # 20 with the same error, and 3 that are only counted
-    assert "And 3 more tasks that failed in the last 24 hours." in text
+    assert (
+        "And 3 more tasks that failed in the last 24 hours. Open the runs to read their errors. "
+        "Retry them when the cause is fixed. Open failed runs"
+    ) in text
     assert "And 3 more tasks that failed in the last 24 hours." in said("sisy_status")
 
 

@@ -12,7 +12,7 @@ from sisy.management.table import Lines, Look, shown
 from sisy.models import Alert
 from sisy.records.problems import Kind
 from sisy.reports.alerts.facts import Facts
-from sisy.reports.alerts.grouping import AlertGroup
+from sisy.reports.alerts.group import AlertGroup
 from sisy.reports.alerts.history import rows_of
 from sisy.reports.notes import first_line
 from sisy.runtime.durations import in_zone

@@ -19,7 +19,7 @@ from sisy.models.alert import AlertQuerySet
 from sisy.records.problems import Kind, severity_of
 from sisy.reports.alerts import seen_now
 from sisy.reports.alerts.facts import Facts, facts_beside
-from sisy.reports.alerts.grouping import AlertGroup
+from sisy.reports.alerts.group import AlertGroup
 from sisy.reports.alerts.recovered import DAY, closed_in_words, closed_since, recovered_alerts
 from sisy.reports.alerts.streaks import KINDS as MAY_FLAP
 from sisy.reports.ledger import key_of

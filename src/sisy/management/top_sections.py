@@ -13,7 +13,7 @@ from sisy.management.run_text import line_of, progress_in_words, took
 from sisy.management.table import Look, shown
 from sisy.models import Run
 from sisy.reports import formatting
-from sisy.reports.alerts.grouping import AlertGroup
+from sisy.reports.alerts.group import AlertGroup
 from sisy.reports.fleet import Member
 from sisy.reports.glance import Glance
 from sisy.reports.queues import QueueStats

@@ -9,7 +9,8 @@ from sisy.alerting.capacity import Fleet
 from sisy.models import Role, Run
 from sisy.records.choices import FAILED_STATES
 from sisy.reports.alerts import find_alerts
-from sisy.reports.alerts.grouping import AlertGroup, grouped
+from sisy.reports.alerts.group import AlertGroup
+from sisy.reports.alerts.grouping import grouped
 from sisy.reports.alerts.verdict import in_words
 from sisy.reports.fleet import Member, members
 from sisy.reports.output import ShownProgress, progress_of

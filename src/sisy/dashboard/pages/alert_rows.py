@@ -10,7 +10,7 @@ from sisy.dashboard.pages.missed import MissedPage, missed_address
 from sisy.reports.alerts import Severity
 from sisy.reports.alerts.alert import Kind
 from sisy.reports.alerts.facts import facts_beside
-from sisy.reports.alerts.grouping import AlertGroup
+from sisy.reports.alerts.group import AlertGroup
 
 
 def rows_of(

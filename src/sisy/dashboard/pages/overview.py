@@ -17,7 +17,8 @@ from sisy.models import Run, Task, TaskState
 from sisy.reports import formatting
 from sisy.reports.alerts import Severity, find_alerts
 from sisy.reports.alerts.alert import Kind
-from sisy.reports.alerts.grouping import AlertGroup, grouped
+from sisy.reports.alerts.group import AlertGroup
+from sisy.reports.alerts.grouping import grouped
 from sisy.reports.alerts.recorded import last_closed_at
 from sisy.reports.alerts.recovered import closed_in_words, closed_since
 from sisy.reports.alerts.verdict import by_need, first_since, in_words, problems_in

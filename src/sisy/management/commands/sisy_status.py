@@ -13,7 +13,8 @@ from sisy.management.table import Look
 from sisy.models import Task
 from sisy.reports.alerts import Alert, find_alerts
 from sisy.reports.alerts.facts import facts_beside
-from sisy.reports.alerts.grouping import AlertGroup, grouped
+from sisy.reports.alerts.group import AlertGroup
+from sisy.reports.alerts.grouping import grouped
 from sisy.reports.fleet import members, throughput
 from sisy.reports.queues import queues
 

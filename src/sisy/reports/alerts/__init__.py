@@ -20,7 +20,8 @@ from sisy.models import Alert as AlertRecord
 from sisy.reports.alerts.alert import DEFAULT, Alert, Kind, Severity, Thresholds
 from sisy.reports.alerts.closed import with_closed
 from sisy.reports.alerts.gaps import with_gaps
-from sisy.reports.alerts.grouping import AlertGroup, grouped
+from sisy.reports.alerts.group import AlertGroup
+from sisy.reports.alerts.grouping import grouped
 from sisy.reports.alerts.processes import (
     heartbeat_alerts,
     needed_queues,

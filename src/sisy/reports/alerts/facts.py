@@ -13,7 +13,7 @@ from sisy.records.problems import Kind
 from sisy.reports import skipping
 from sisy.reports.alerts.alert import Alert
 from sisy.reports.alerts.backlogs import backlog_in_words
-from sisy.reports.alerts.grouping import AlertGroup
+from sisy.reports.alerts.group import AlertGroup
 from sisy.reports.alerts.hanging import hanging_in_words
 from sisy.reports.task_events import events_of
 

@@ -19,7 +19,7 @@ from sisy.models import Alert as AlertRecord
 from sisy.models.alert import AlertQuerySet
 from sisy.records.problems import Kind, Severity
 from sisy.reports import formatting
-from sisy.reports.alerts.grouping import AlertGroup
+from sisy.reports.alerts.group import AlertGroup
 from sisy.reports.filters import Filter
 from sisy.reports.ledger import PAGE_LIMIT, key_of
 

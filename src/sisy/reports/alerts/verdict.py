@@ -6,7 +6,7 @@ from datetime import datetime
 from django.utils.translation import gettext, ngettext
 
 from sisy.reports.alerts.alert import Kind, Severity
-from sisy.reports.alerts.grouping import AlertGroup
+from sisy.reports.alerts.group import AlertGroup
 
 
 def problems_in(groups: Sequence[AlertGroup]) -> list[AlertGroup]:
