@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtur
 
 
 def up(role=Role.WORKER, **columns):
-    queues = ("default",) if role == Role.WORKER else ()
-    return Process.join(role, using="default", now=NOON, lease=HOUR, queues=queues, **columns)
+    columns.setdefault("queues", ("default",) if role == Role.WORKER else ())
+    return Process.join(role, using="default", now=NOON, lease=HOUR, **columns)
 
 
 def kinds(**thresholds):
@@ -51,6 +51,25 @@ def test_a_paused_queue_needs_no_worker_on_any_surface():
     Queue.objects.pause("default")
     assert kinds() == {Kind.QUEUE_PAUSED}
     said("sisy_health")
+
+
+def test_without_any_worker_one_problem_names_all_queues_that_need_one():
+    up(Role.HEARTBEAT)
+    for queue in ("mail", "slow", "mail"):
+        scheduled(queue=queue).run_now()
+    words = (
+        "No worker is running, so all runs stay queued. Start 'manage.py sisy_worker --queues "
+        "mail,slow'."
+    )
+    text = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    assert "1 problem" in text
+    for shown in (text, " ".join(said("sisy_status").split())):
+        assert words in shown
+        assert "mail: 2 runs of" in shown
+    up(queues=("mail",))
+    text = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    assert "No worker serves the queue 'slow'" in text
+    assert "No worker is running" not in text
 
 
 @pytest.mark.parametrize("seconds", [5, 60])

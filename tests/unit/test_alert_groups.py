@@ -76,6 +76,19 @@ def test_runs_belong_to_the_queue_that_has_no_worker(queue, number):
     assert len(grouped([cause, queued])) == number
 
 
+def test_queues_without_a_worker_are_one_problem_if_no_worker_is_running():
+    none = alert(Kind.NO_WORKER, "No worker is running.", Severity.CRITICAL)
+    idle = [
+        alert(Kind.NO_WORKER, "No worker.", Severity.CRITICAL, queues=(queue,), since=NOON)
+        for queue in ("mail", "slow")
+    ]
+    queued = alert(Kind.QUEUED, "3 runs are queued.", queues=("slow",))
+    [group] = grouped([idle[0], queued, none, idle[1]])
+    assert (group.lead, group.affects, group.since) == (none, "queue mail, queue slow", NOON)
+    assert in_words([group], NOON) == "1 problem"
+    assert len(grouped([idle[0], queued, idle[1]])) == 2
+
+
 def test_the_order_of_alerts_stays():
     alerts = [alert(Kind.BROKEN, f"No zone {c}: {c}", what=c, task=ord(c)) for c in "bca"]
     assert [group.what for group in grouped(alerts)] == ["b", "c", "a"]

@@ -25,6 +25,7 @@ from sisy.reports.alerts.grouping import grouped
 from sisy.reports.alerts.processes import (
     heartbeat_alerts,
     needed_queues,
+    no_worker_alerts,
     paused_alerts,
     queued_alerts,
     worker_alerts,
@@ -87,9 +88,11 @@ def find_alerts(
         in_full: whether the texts of errors may be shown; see `sisy.reports.disclosure`.
     """
     fleet = Fleet.at(using, now)
+    needed = needed_queues(using)
     kinds = (
         heartbeat_alerts(fleet),
-        worker_alerts(fleet, needed_queues(using), now, thresholds),
+        no_worker_alerts(fleet, needed),
+        worker_alerts(fleet, needed, now, thresholds),
         paused_alerts(using, now, fleet),
         broken_alerts(using),
         failed_alerts(using, now, in_full=in_full),

@@ -4,7 +4,7 @@ The note may say that a failure can wait until the morning. The last deploy or c
 first failure is a likely cause.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -56,13 +56,14 @@ def facts_beside(
     failing = [group for group in listed if group.key in task_of and _begins(group.lead)]
     began = _began_after(using, task_of, failing[:MAX_EXPLAINED], now)
     unserved = [group for group in listed if group.lead.kind == Kind.NO_WORKER]
+    explained = unserved[:MAX_EXPLAINED]
     backlogs = {
-        group.key: " ".join(backlog_in_words(using, queue, now) for queue in group.lead.queues)
-        for group in unserved[:MAX_EXPLAINED]
+        group.key: _of_queues(group, lambda queue: backlog_in_words(using, queue, now))
+        for group in explained
     }
     warnings = {
-        group.key: " ".join(skipping.warning(using, queue, now) for queue in group.lead.queues)
-        for group in unserved[:MAX_EXPLAINED]
+        group.key: _of_queues(group, lambda queue: skipping.warning(using, queue, now))
+        for group in explained
     }
     going = [group for group in listed if group.is_cancellable and group.key in task_of]
     hanging = {
@@ -80,6 +81,15 @@ def facts_beside(
         )
         for group in listed
     }
+
+
+def _of_queues(group: AlertGroup, words: Callable[[str], str]) -> str:
+    """Return words about the first queues without a worker; those of several have their names."""
+    queues = [queue for alert in group.same for queue in alert.queues][:MAX_EXPLAINED]
+    found = {queue: about for queue in queues if (about := words(queue))}
+    if len(queues) == 1:
+        return "".join(found.values())
+    return " ".join(f"{queue}: {about}" for queue, about in found.items())
 
 
 def _begins(alert: Alert) -> bool:

@@ -2,9 +2,9 @@
 
 A group begins in one of two ways:
 
-- Processes and queues: if no heartbeat is running, tasks are late. If a queue has no worker or is
-  paused, its runs are queued, and if all slots are in use, its tasks are late. Such alerts are
-  consequences, and belong to the group of the cause.
+- Processes and queues: if no heartbeat is running, tasks are late. If no worker is running, no
+  queue has one. If a queue has no worker or is paused, its runs are queued, and if all slots are
+  in use, its tasks are late. Such alerts are consequences, and belong to the group of the cause.
 - Tasks: alerts of a kind whose texts give the same cause belong together, such as tasks that fail
   because of the same error.
 """
@@ -30,6 +30,8 @@ CONSEQUENCES = {
 def grouped(alerts: Sequence[Alert]) -> list[AlertGroup]:
     """Return the alerts by cause, in the order of the first alert of each."""
     causes = [alert for alert in alerts if alert.kind in CONSEQUENCES and not alert.is_over]
+    # What stops all queues is also the cause of what a single queue causes.
+    causes.sort(key=lambda alert: bool(alert.queues))
     caused = [
         (alert, next((each for each in causes if _is_consequence(alert, each)), None))
         for alert in alerts
@@ -59,6 +61,9 @@ def _by_loss(alerts: tuple[Alert, ...]) -> tuple[Alert, ...]:
 
 
 def _is_consequence(alert: Alert, cause: Alert) -> bool:
+    if cause.kind == Kind.NO_WORKER and not cause.queues:
+        is_of_queue = alert.kind == Kind.NO_WORKER and bool(alert.queues)
+        return is_of_queue or (alert.kind in CONSEQUENCES[cause.kind] and not alert.is_over)
     if alert.kind not in CONSEQUENCES[cause.kind] or alert.is_over:
         return False
     # A recorded alert is about one heartbeat that died: another one may still be running.

@@ -15,6 +15,8 @@ from sisy.reports.alerts.alert import Alert, Kind, Severity, Thresholds
 from sisy.reports.errors import first_of
 from sisy.reports.queue_names import queues_of
 
+MAX_QUEUES_NAMED = 10  # in the advice to start a worker
+
 
 def needed_queues(using: str) -> list[str]:
     """Return the queues of all active tasks whose runs Sisy's own workers execute."""
@@ -29,6 +31,25 @@ def heartbeat_alerts(fleet: Fleet) -> Iterator[Alert]:
             "'manage.py sisy_heartbeat'."
         )
         yield Alert(kind=Kind.NO_HEARTBEAT, severity=Severity.CRITICAL, why=why)
+
+
+def no_worker_alerts(fleet: Fleet, needed: Collection[str]) -> Iterator[Alert]:
+    """Yield an alert if no worker is running, the cause of those about each queue.
+
+    A single queue needs no other alert than its own.
+
+    Args:
+        needed: the queues that need a worker. Paused queues need none.
+    """
+    queues = sorted(set(needed) - fleet.paused.keys())
+    if fleet.workers or len(queues) < 2:
+        return
+    names = ",".join(queues) if len(queues) <= MAX_QUEUES_NAMED else "NAMES"
+    why = gettext(
+        "No worker is running, so all runs stay queued. Start 'manage.py sisy_worker --queues "
+        "%(names)s'."
+    ) % {"names": names}
+    yield Alert(kind=Kind.NO_WORKER, severity=Severity.CRITICAL, why=why)
 
 
 def worker_alerts(
