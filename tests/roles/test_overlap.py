@@ -191,6 +191,25 @@ def test_caught_up_runs_run_one_by_one_under_any_policy(policy):
     assert begun == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("policy", [value for value in Overlap if value != Overlap.ALLOW])
+def test_retries_that_people_submit_run_one_by_one_under_any_policy(policy):
+    task = scheduled(overlap=policy)
+    failed = []
+    for minute in (1, 2, 3):
+        tick("default", at(minute))
+        failed += claim_at(minute)
+        finish(failed[-1], at(minute), RunState.FAILED)
+    for run in failed:
+        run.refresh_from_db()
+        run.retry()
+    begun = []
+    while runs := claim_at(3):
+        begun += [run.retry_of_id for run in runs]
+        finish(*runs, at(3))
+    assert begun == [run.pk for run in failed]
+    assert not task.runs.filter(state="skipped").exists()
+
+
 def test_an_edit_of_the_policy_affects_queued_runs():
     first = going(overlap=Overlap.BUFFER_ALL)
     planned_every_minute(2, 4)

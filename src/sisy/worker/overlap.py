@@ -129,9 +129,10 @@ def apply_policy(
 def _may_wait(run: Run, blocker: Running, now: datetime) -> bool:
     """Return whether a run waits for the running one to finish, whatever the policy."""
     # The policy has already let such a run start once, or a user explicitly wants it: it was tried
-    # before, was released for another worker, or catches up on a missed occurrence.
+    # before, was released for another worker, repeats another run, or catches up on a missed
+    # occurrence.
     has_begun = run.attempt > 0 or run.unresolved_since is not None
-    if has_begun or is_caught_up(run) or run.origin == Origin.BACKFILL:
+    if has_begun or is_caught_up(run) or run.origin in (Origin.BACKFILL, Origin.RETRY):
         return True
     # The two may meet only because the earlier run started late. A short delay of Sisy's must not
     # count as a long run of the task.
