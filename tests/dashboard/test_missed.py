@@ -75,6 +75,14 @@ def test_the_button_leads_to_the_same_range_in_whichever_zone_the_page_is(outage
     assert len(rows_of(browser.get(PAGE + address))) == 3
 
 
+def test_the_button_leads_to_all_that_the_outage_prevented(outage):
+    """Also to what a task missed that has succeeded since, such as a charge of a card."""
+    missed("charge", "*/10 * * * *", NOON + MINUTE, NOON - 200 * MINUTE, NOON - 50 * MINUTE)
+    html = browser_of_superuser().get("/sisy/?parts=alerts").content.decode()
+    address = html.partition(f'href="{PAGE}')[2].partition('"')[0].replace("&amp;", "&")
+    assert address == "?start=2026-05-05T08%3A40%3A00&end=2026-05-05T11%3A11%3A00"
+
+
 def test_each_task_says_how_many_occurrences_will_run_and_when_it_is_due_again(outage):
     backup, report_, mail = rows_of(browser_of_superuser().get(PAGE, OUTAGE))
     assert "backup ◌ missed 10:00:00 1 - 2026-05-06 12:00:00" in backup

@@ -71,6 +71,17 @@ def newest_range(using: str) -> tuple[datetime, datetime] | None:
     return min(first for first, _ in moments), max(last for _, last in moments)
 
 
+def outage_around(using: str, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    """Return when the first and the last occurrence of an outage were due.
+
+    Args:
+        start, end: the first and last occurrence of some tasks. Other tasks may have missed more.
+    """
+    gaps = _gaps(using, MAX_GAPS_READ, Q(due_at__lte=end) & _until_at_least(start))
+    moments = [(start, end), *(_moments_of(gap) for gap in gaps)]
+    return min(first for first, _ in moments), max(last for _, last in moments)
+
+
 def missed_tasks(
     using: str, start: datetime, end: datetime, *, only: Collection[int] | None = None
 ) -> MissedTasks:
@@ -81,9 +92,8 @@ def missed_tasks(
     Args:
         only: the keys of the tasks that may be returned; by default, all.
     """
-    within = Q(due_until__gte=start) | Q(due_until=None, due_at__gte=start)
     ranges: dict[int, tuple[datetime, datetime]] = {}
-    for gap in _gaps(using, MAX_GAPS_READ, Q(due_at__lt=end) & within):
+    for gap in _gaps(using, MAX_GAPS_READ, Q(due_at__lt=end) & _until_at_least(start)):
         assert gap.task_id is not None, "_gaps() leaves out runs without a task"
         first, last = _moments_of(gap)
         known = ranges.get(gap.task_id, (first, last))
@@ -113,6 +123,10 @@ def _counted(one: MissedTask) -> MissedTask:
         return replace(one, moments=one.task.to_backfill(one.start, one.end))
     except ValueError as error:
         return replace(one, refusal=str(error))
+
+
+def _until_at_least(moment: datetime) -> Q:
+    return Q(due_until__gte=moment) | Q(due_until=None, due_at__gte=moment)
 
 
 def _gaps(using: str, most: int, condition: Q | None = None) -> Iterable[Run]:

@@ -11,6 +11,7 @@ from sisy.reports.alerts import Severity
 from sisy.reports.alerts.alert import Kind
 from sisy.reports.alerts.facts import facts_beside
 from sisy.reports.alerts.group import AlertGroup
+from sisy.reports.missed import outage_around
 
 
 def rows_of(
@@ -50,7 +51,9 @@ def _missed_address(page_request: PageRequest, group: AlertGroup) -> str:
         return ""
     if not group.since or not group.until:
         return page_request.address(MissedPage.name)
-    return missed_address(page_request, group.since, group.until)
+    # The alerts are about tasks that have not succeeded since. Others missed more, at other times.
+    outage = outage_around(page_request.using, group.since, group.until)
+    return missed_address(page_request, *outage)
 
 
 def _looks(group: AlertGroup, now: datetime) -> str:
