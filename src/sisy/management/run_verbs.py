@@ -22,6 +22,7 @@ from sisy.management.verbs import VerbCommand, add_number, add_yes
 from sisy.models import Run, RunState
 from sisy.records.choices import FAILED_STATES, LIVE_STATES
 from sisy.reports import formatting
+from sisy.reports.retried import without_retried
 from sisy.reports.run_filter import DELAY, MAX_SORTED, NEWEST, SORTS, sort_runs
 from sisy.reports.run_search import RunSearch, find_all, in_states
 from sisy.reports.walk import MAX_LOOKED_AT, Walked
@@ -141,6 +142,10 @@ class RunVerbs(VerbCommand):
 
     def do_retry(self, *, runs: list[int], yes: bool, **options: Any) -> None:
         chosen, older = self._chosen(runs, options, FAILED_STATES)
+        if not runs:
+            found = len(chosen)
+            chosen = without_retried(self.using, chosen)
+            self._say_left_out(found - len(chosen))
         if not chosen:
             raise CommandError("No runs to retry.")
         if not runs:
@@ -154,6 +159,16 @@ class RunVerbs(VerbCommand):
                     refusals.append(str(error))
                 progress.reach(done, f"{done:,} of {len(chosen):,}")
         self._say_retried(submitted, refusals, older)
+
+    def _say_left_out(self, number: int) -> None:
+        """Say how many runs were retried already. Retrying these again needs their keys."""
+        if number:
+            words = ngettext(
+                "Left out %d run that was retried already.",
+                "Left out %d runs that were retried already.",
+                number,
+            )
+            self.stderr.write(words % number)
 
     def _say_retried(
         self, submitted: Sequence[int], refusals: Sequence[str], older: int | None

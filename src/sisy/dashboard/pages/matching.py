@@ -21,6 +21,7 @@ from sisy.models.run import RunQuerySet
 from sisy.records.choices import FAILED_STATES, LIVE_STATES
 from sisy.reports import formatting
 from sisy.reports.ledger import key_of
+from sisy.reports.retried import without_retried
 from sisy.reports.run_filter import RunFilter
 from sisy.reports.run_search import RunSearch, find_all, in_states
 
@@ -40,10 +41,12 @@ class Matching:
 
     Attributes:
         older: the key below which there may be more; None if these are all.
+        retried: how many were left out because people have retried them.
     """
 
     runs: list[Run]
     older: int | None = None
+    retried: int = 0
 
 
 class MatchingPage(Page):
@@ -94,6 +97,7 @@ class MatchingPage(Page):
             parts=[
                 *formatting.counted_states(Counter(run.state for run in found.runs)),
                 *confirming.by_label(Counter(run.label for run in found.runs)),
+                *_left_out(found.retried),
             ],
             effect=str(EFFECTS[verb]) if number else "",
             button=_button(verb, number) if number else "",
@@ -126,7 +130,11 @@ def matching(page_request: PageRequest) -> Matching:
         older = part.next_before
     if len(found) > MAX_CHANGED:
         older = found[MAX_CHANGED - 1].pk
-    return Matching(runs=found[:MAX_CHANGED], older=older)
+    found = found[:MAX_CHANGED]
+    if page_request.keys["verb"] != "retry":
+        return Matching(runs=found, older=older)
+    left = without_retried(page_request.using, found)
+    return Matching(runs=left, older=older, retried=len(found) - len(left))
 
 
 def confirmed(page_request: PageRequest) -> RunQuerySet:
@@ -164,6 +172,16 @@ def _question(verb: str, number: int) -> str:
     if verb == "retry":
         return ngettext("Retry %d run?", "Retry %d runs?", number) % number
     return ngettext("Cancel %d run?", "Cancel %d runs?", number) % number
+
+
+def _left_out(retried: int) -> list[str]:
+    """Return that some runs are not retried again; nothing for none."""
+    words = ngettext(
+        "%d run was retried already, and is left out.",
+        "%d runs were retried already, and are left out.",
+        retried,
+    )
+    return [words % retried] if retried else []
 
 
 def _button(verb: str, number: int) -> str:

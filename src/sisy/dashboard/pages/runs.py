@@ -12,7 +12,7 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, of_filter, refusals
 from sisy.models import Origin, RunState, Task
-from sisy.records.choices import LIVE_STATES
+from sisy.records.choices import FAILED_STATES, LIVE_STATES
 from sisy.reports.ledger import PAGE_LIMIT, key_of
 from sisy.reports.output import progress_of
 from sisy.reports.queue_names import queues_of
@@ -159,7 +159,7 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
         "progress": progress_of(using, shown),
         "is_filtered": not filters.is_anything,
         "query": filters.query(),
-        "may_retry": page_request.may("run_task") and filters.state not in LIVE_STATES,
+        "may_retry": page_request.may("run_task") and _may_have_failed(filters),
         "may_cancel": page_request.may("cancel_run") and _may_be_live(filters),
         "newest": f"?{filters.query()}" if before is not None else "",
         "older": f"?{filters.query(before=str(older))}" if older is not None else "",
@@ -179,6 +179,10 @@ def _number(
         number += older
     words = ngettext("%s run", "%s runs", number) % f"{number:,}"
     return words if is_all else gettext("At least %s") % words
+
+
+def _may_have_failed(filters: RunFilter) -> bool:
+    return filters.state in ("", UNSUCCESSFUL, *FAILED_STATES)
 
 
 def _may_be_live(filters: RunFilter) -> bool:
