@@ -53,6 +53,8 @@ def test_a_task_has_the_problems_of_its_queue():
         for one in (task, other)
     ]
     assert ["No worker serves the queue." in shown for shown in alerts] == [True, False]
+    scheduled(label="old", queue="labels").pause()
+    assert listed(state="attention") == ["labels"]
 
 
 def test_a_task_is_shown_with_its_schedule_in_words_and_both_zones():

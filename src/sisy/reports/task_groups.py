@@ -24,9 +24,19 @@ MAX_PATHS_READ = 2000  # functions whose apps are looked up
 
 
 def in_trouble(using: str) -> Q:
-    """Return the condition for broken tasks, missing functions, and tasks with an open alert."""
-    alerts = Alert.objects.using(using).open().filter(task_id__isnull=False)
-    return Q(state=TaskState.BROKEN) | ~Q(target_error="") | Q(pk__in=alerts.values("task_id"))
+    """Return the condition for tasks with a problem.
+
+    They are broken, lack their function, or have an open alert; so may the queue of active ones.
+    """
+    alerts = Alert.objects.using(using).open()
+    of_tasks = alerts.filter(task_id__isnull=False).values("task_id")
+    of_queues = alerts.filter(subject__startswith=of_queue("")).values("queue")
+    return (
+        Q(state=TaskState.BROKEN)
+        | ~Q(target_error="")
+        | Q(pk__in=of_tasks)
+        | Q(state=TaskState.ACTIVE, queue__in=of_queues)
+    )
 
 
 def open_alerts(using: str, tasks: Sequence[Task]) -> dict[int, list[Alert]]:
