@@ -5,9 +5,10 @@ from django.core.management import CommandError
 
 from sisy.lifecycle.miss import missed_row
 from sisy.models import Origin, RunState
+from sisy.records.problems import Kind
 from tests.commands.calling import said, told
 from tests.support.moments import HOUR, MINUTE, NOON
-from tests.support.records import scheduled
+from tests.support.records import open_alert, scheduled
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -69,3 +70,18 @@ def test_a_backfill_of_too_many_occurrences_names_moments_in_words(noon):
     with pytest.raises(CommandError) as raised:
         said("sisy_tasks backfill tea 2026-05-05T00:00 2026-05-05T10:00 --again --dry-run")
     assert "from 2026-05-05 00:00:00 UTC to 2026-05-05 10:00:00 UTC." in str(raised.value)
+
+
+def test_several_runs_are_submitted_after_a_confirmation():
+    task, _, _ = outage()
+    open_alert(task, Kind.FAILING, NOON)
+    line = LINE.removesuffix(" --dry-run")
+    with pytest.raises(
+        CommandError, match=r"^This submits 5 runs of tea to the queue default\."
+    ) as e:
+        said(line)
+    assert "The task is failing at present, so they will probably fail, too." in str(e.value)
+    assert e.value.returncode == 2
+    assert not task.runs.filter(origin=Origin.BACKFILL).exists()
+    assert "Submitted 1 run of tea." in said(line.replace("06:00 12:00", "11:00 12:00"))
+    assert "Submitted 4 runs of tea." in said(f"{line} -y")

@@ -129,7 +129,10 @@ def test_cancelling_counts_in_words_that_agree_with_the_number(tea):
     assert said("sisy_tasks cancel tea") == "Cancelled 1 queued run.\n"
     tea.run_now()
     tea.run_now()
-    assert said("sisy_tasks cancel tea") == "Cancelled 2 queued runs.\n"
+    with pytest.raises(CommandError, match=r"^This cancels 2 queued runs\. Task: 'tea'") as raised:
+        said("sisy_tasks cancel tea")
+    assert raised.value.returncode == 2
+    assert said("sisy_tasks cancel tea --yes") == "Cancelled 2 queued runs.\n"
 
 
 def test_a_running_run_is_asked_to_end_or_killed_with_force(tea):
@@ -137,7 +140,7 @@ def test_a_running_run_is_asked_to_end_or_killed_with_force(tea):
     [run] = claim(worker(), ["default"], 10, NOON + MINUTE)
     tea.run_now()
     tea.run_now()
-    said_first = said("sisy_tasks cancel tea")
+    said_first = said("sisy_tasks cancel tea --yes")
     assert "Cancelled 2 queued runs. Requested cancellation of 1 running run." in said_first
     with pytest.raises(CommandError, match=r"^Nothing to cancel: 1 run was already asked to stop"):
         said("sisy_tasks cancel tea")

@@ -209,7 +209,7 @@ def test_a_backfill_is_shown_and_then_made_in_the_zone_of_the_task(noon):
     ]
     assert "To submit them, repeat the command without --dry-run." in said(f"{line} --dry-run")
     assert not Run.objects.exists()
-    assert told(line) == {"submitted": 2}
+    assert told(f"{line} --yes") == {"submitted": 2}
     assert Run.objects.count() == 2
     with pytest.raises(CommandError, match=r"^FROM \(2026-05-06 15:00:00 CEST\) is not before TO"):
         said("sisy_tasks backfill tea 2026-05-06T15:00 2026-05-05T17:00")
@@ -223,7 +223,7 @@ def test_a_backfill_with_nothing_to_run_exits_with_one(noon):
     scheduled("0 * * * *", label="tea").pause()
     noon.moment = NOON + DAY
     line = "sisy_tasks backfill tea 2026-05-05T13:00 2026-05-05T15:00"
-    text = said(line)
+    text = said(f"{line} --yes")
     assert text.startswith("Submitted 2 runs of tea. To see them: manage.py sisy_runs list --task")
     left_out = (
         "Nothing to backfill: all 2 occurrences have succeeded, are queued or running, or are not "

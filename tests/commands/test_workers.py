@@ -13,6 +13,7 @@ from sisy.store.run_output import write_while_running
 from tests.commands.calling import said, seen, told
 from tests.roles.steps import held_run
 from tests.support.moments import HOUR, MINUTE, NOON
+from tests.support.records import scheduled
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -87,8 +88,33 @@ def test_all_workers_of_a_host_are_drained_after_a_confirmation(monkeypatch):
     up(72)
     with pytest.raises(CommandError, match="This drains 2 workers") as raised:
         said("sisy_workers drain web-1")
-    assert "They finish 1 current run, and exit. Add --yes to confirm." in str(raised.value)
+    assert "They finish 1 current run, and exit. No other worker serves" in str(raised.value)
+    assert "Add --yes to confirm." in str(raised.value)
     assert "Draining 2 workers." in said("sisy_workers drain web-1 --yes")
+
+
+def test_the_last_worker_of_a_queue_is_drained_after_a_confirmation(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    worker = up(71)
+    with pytest.raises(CommandError, match="This drains 1 worker: 71@web-1") as raised:
+        said("sisy_workers drain 71@web-1")
+    assert "No other worker serves the queue 'default'. Its runs will stay" in str(raised.value)
+    worker.refresh_from_db()
+    assert worker.drain_requested_at is None
+    assert "Draining 1 worker." in said("sisy_workers drain 71@web-1 --yes")
+    with pytest.raises(CommandError, match="Nothing to drain"):
+        said("sisy_workers drain 71@web-1")
+
+
+def test_a_queue_whose_workers_are_all_draining_is_not_well_anywhere():
+    Process.join(Role.HEARTBEAT, using="default", now=NOON, lease=HOUR)
+    scheduled(label="tea").run_now()
+    up(71).request_drain(NOON)
+    with pytest.raises(CommandError, match="Unhealthy: workers for default"):
+        said("sisy_health")
+    for command in ("sisy_status", "sisy_queues list"):
+        assert "draining" in said(command)
+    assert "all workers for the queue 'default' are draining" in said("sisy_tasks why tea")
 
 
 def test_an_unknown_worker_is_answered_with_the_nearest_one():

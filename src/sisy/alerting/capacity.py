@@ -3,6 +3,7 @@
 Alerts, the pages and ``why`` give the same reasons.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Self
@@ -50,6 +51,21 @@ class Fleet:
         """Return the workers of a queue."""
         return [worker for worker in self.workers if queue in worker.queues]
 
+    def claiming(self, queue: str) -> list[Process]:
+        """Return the workers of a queue that are not draining."""
+        return [worker for worker in self.serving(queue) if not worker.drain_requested_at]
+
+    def without(self, leaving: Collection[int]) -> list[str]:
+        """Return the queues whose runs no worker would claim if some workers were draining.
+
+        Args:
+            leaving: the keys of these workers.
+        """
+        queues = {queue for one in self.workers if one.pk in leaving for queue in one.queues}
+        return sorted(
+            queue for queue in queues if all(one.pk in leaving for one in self.claiming(queue))
+        )
+
     def hindrance(self, queue: str, zone: tzinfo) -> str:
         """Return, as a clause, why no run of a queue can be claimed; empty if runs can be."""
         serving = self.serving(queue)
@@ -57,7 +73,7 @@ class Fleet:
             return pause_in_words(self.paused[queue], zone)
         if not serving:
             return gettext("the queue '%s' has no worker") % queue
-        if all(worker.drain_requested_at for worker in serving):
+        if not self.claiming(queue):
             return gettext("all workers for the queue '%s' are draining") % queue
         if all(worker.problem for worker in serving):
             return problem_in_words(serving[0], zone).rstrip(".")
@@ -67,15 +83,15 @@ class Fleet:
         """Return what to do about a hindrance that a command fixes; otherwise empty."""
         if queue in self.paused:
             return gettext("Resume it with 'manage.py sisy_queues resume %s'.") % queue
-        if not self.serving(queue):
+        if not self.claiming(queue):
             return gettext("Start 'manage.py sisy_worker --queues %s'.") % queue
         return ""
 
     def fullness(self, queue: str) -> str:
         """Return, as a clause, that no worker of a queue has a free slot; empty if one has."""
-        serving = [one for one in self.serving(queue) if not one.drain_requested_at]
-        slots = sum(worker.slots for worker in serving)
-        if not slots or sum(self.busy.get(worker.pk, 0) for worker in serving) < slots:
+        claiming = self.claiming(queue)
+        slots = sum(worker.slots for worker in claiming)
+        if not slots or sum(self.busy.get(worker.pk, 0) for worker in claiming) < slots:
             return ""
         words = ngettext(
             "the only worker slot for the queue '%(queue)s' is in use",
@@ -105,3 +121,11 @@ def problem_in_words(worker: Process, zone: tzinfo) -> str:
     since = in_zone(worker.problem_since, zone) if worker.problem_since else ""
     named = {"worker": worker, "since": since, "problem": worker.problem}
     return gettext("%(worker)s has claimed no runs since %(since)s: %(problem)s") % named
+
+
+def unserved_in_words(queue: str) -> str:
+    """Return what the end of the last worker of a queue means for its runs."""
+    words = gettext(
+        "No other worker serves the queue '%s'. Its runs will stay queued until one starts."
+    )
+    return words % queue

@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 from sisy.management import moments
 from sisy.management.table import state
 from sisy.management.task_verbs import AddVerb, naming_task
-from sisy.management.verbs import VerbCommand
+from sisy.management.verbs import VerbCommand, add_yes
 from sisy.models import Task
 from sisy.reports.backfill_cost import cost_of, in_words
 from sisy.reports.backfill_reasons import Reason, by_reason, reasons_of
@@ -41,15 +41,27 @@ class BackfillVerb(VerbCommand):
         backfill.add_argument(
             "--dry-run", action="store_true", help="only list the occurrences, and why each runs"
         )
+        add_yes(backfill)
 
     def do_backfill(
-        self, task: Task, *, start: Any, end: Any, again: bool, dry_run: bool, **options: Any
+        self,
+        task: Task,
+        *,
+        start: Any,
+        end: Any,
+        again: bool,
+        dry_run: bool,
+        yes: bool,
+        **options: Any,
     ) -> None:
         start, end = moments.past_range(start, end, task.timezone, self.now)
         try:
             if dry_run:
                 self._list_occurrences(task, start, end, again=again)
                 return
+            found = reasons_of(task, task.to_backfill(start, end, again=again), self.using)
+            if len(found) > 1:
+                self.confirm(self._what_it_takes(task, found), is_confirmed=yes)
             count = len(task.backfill(start, end, again=again))
         except ValueError as error:
             raise CommandError(str(error)) from error
@@ -66,21 +78,20 @@ class BackfillVerb(VerbCommand):
         nothing = "" if found else _nothing_to_backfill(task, start, end)
         self.answer([_line_of(each) for each in found], otherwise=nothing)
         if found and not self.as_json:
-            self._say_what_it_takes(task, found)
+            self.explain(self._what_it_takes(task, found))
+            self.say(f"To submit {_them(len(found))}, repeat the command without --dry-run.")
 
-    def _say_what_it_takes(self, task: Task, found: list[Reason]) -> None:
-        """Say what a backfill would submit, where it would run, and how long it takes."""
+    def _what_it_takes(self, task: Task, found: list[Reason]) -> str:
+        """Return what a backfill submits, where it runs, and how long it takes."""
         count = len(found)
-        would = ngettext(
-            "%(count)d run of %(task)s would be submitted to the queue %(queue)s.",
-            "%(count)d runs of %(task)s would be submitted to the queue %(queue)s.",
+        submits = ngettext(
+            "This submits %(count)d run of %(task)s to the queue %(queue)s.",
+            "This submits %(count)d runs of %(task)s to the queue %(queue)s.",
             count,
         ) % {"count": count, "task": task, "queue": task.queue}
         cost = cost_of(self.using, task, count, self.now)
         reasons = by_reason(found)
-        parts = [would, f"{reasons[:1].upper()}{reasons[1:]}.", *in_words(cost)]
-        self.explain(" ".join(parts))
-        self.say(f"To submit {_them(count)}, repeat the command without --dry-run.")
+        return " ".join([submits, f"{reasons[:1].upper()}{reasons[1:]}.", *in_words(cost)])
 
 
 def _line_of(reason: Reason) -> dict[str, Any]:

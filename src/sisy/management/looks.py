@@ -20,6 +20,8 @@ def state_of_queue(queue: QueueStats, fleet: Fleet) -> str:
         return Look("paused", "warn")
     if not fleet.serving(queue.name):
         return Look("no worker", "bad" if queue.queued else "quiet")
+    if not fleet.claiming(queue.name):
+        return Look("draining", "bad" if queue.queued else "warn")
     return Look("full", "warn") if fleet.fullness(queue.name) else Look("ok", "good")
 
 

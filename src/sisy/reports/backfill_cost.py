@@ -6,7 +6,10 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext
 
 from sisy import conf
-from sisy.models import Overlap, Process, Queue, Role, Task
+from sisy.alerting.problem import of_task
+from sisy.models import Alert, Overlap, Process, Queue, Role, Task
+from sisy.models.alert import AlertQuerySet
+from sisy.records.problems import Kind
 from sisy.reports import formatting
 from sisy.reports.durations import usual_of
 
@@ -22,6 +25,7 @@ class Cost:
         at_once: how many of its runs may execute at the same time; None if the other engine
             decides that.
         is_paused: whether the queue is paused.
+        is_failing: whether the task has an open alert because its latest runs failed.
     """
 
     each: timedelta | None
@@ -29,6 +33,7 @@ class Cost:
     slots: int | None
     at_once: int | None
     is_paused: bool
+    is_failing: bool
 
     @property
     def work(self) -> timedelta:
@@ -51,6 +56,7 @@ def cost_of(using: str, task: Task, count: int, now: datetime) -> Cost:
         slots=slots,
         at_once=slots if task.overlap == Overlap.ALLOW else 1,
         is_paused=Queue.objects.using(using).paused().filter(name=task.queue).exists(),
+        is_failing=_failing(using).filter(subject=of_task(task.pk)).exists(),
     )
 
 
@@ -76,7 +82,13 @@ def in_words(cost: Cost) -> list[str]:
         found.append(gettext("The queue is paused: they stay queued until it is resumed."))
     elif cost.slots == 0:
         found.append(gettext("No worker serves the queue: they stay queued until one does."))
+    if cost.is_failing:
+        found.append(gettext("The task is failing at present, so they will probably fail, too."))
     return found
+
+
+def _failing(using: str) -> AlertQuerySet:
+    return Alert.objects.using(using).open().filter(kind=Kind.FAILING)
 
 
 def _slots(using: str, task: Task, now: datetime) -> int | None:

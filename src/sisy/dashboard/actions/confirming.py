@@ -10,8 +10,9 @@ from django.db.models import Count, Max, Min, QuerySet
 from django.utils.translation import gettext, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from sisy.alerting.capacity import Fleet, unserved_in_words
 from sisy.dashboard import declared
-from sisy.models import Process, Role, Run, RunState, Task
+from sisy.models import Process, Run, RunState, Task
 from sisy.models.run import RunQuerySet
 from sisy.records.choices import LIVE_STATES
 from sisy.reports import formatting
@@ -198,22 +199,16 @@ def back_to_code(tasks: Iterable[Task]) -> Question | None:
 def drain(processes: "QuerySet[Process]") -> Question | None:
     """Ask before workers are drained, and name the queues that no other worker serves."""
     now = formatting.now()
-    up = Process.objects.using(processes.db).alive(now).filter(role=Role.WORKER)
-    up = up.filter(drain_requested_at=None)
-    chosen = list(up.filter(pk__in=processes.values_list("pk", flat=True)))
+    fleet = Fleet.at(processes.db, now)
+    named = set(processes.values_list("pk", flat=True))
+    chosen = [one for one in fleet.workers if one.pk in named and not one.drain_requested_at]
     if not chosen:
         return None
-    others = up.exclude(pk__in=[process.pk for process in chosen])
-    served = {queue for process in others for queue in process.queues}
-    alone = sorted({queue for process in chosen for queue in process.queues} - served)
     number = len(chosen)
     words = ngettext("Drain %d worker?", "Drain %d workers?", number) % number
-    only = gettext(
-        "No other worker serves the queue '%s'. Its runs will stay queued until one starts."
-    )
     return Question(
         words=gettext("Drain %s?") % chosen[0] if number == 1 else words,
-        parts=[only % queue for queue in alone],
+        parts=[unserved_in_words(queue) for queue in fleet.without([one.pk for one in chosen])],
         effect=ngettext(
             "It claims no more runs, and exits when its current runs have finished. A supervisor "
             "may restart it. You cannot undo this.",

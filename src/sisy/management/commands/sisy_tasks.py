@@ -11,12 +11,14 @@ from sisy.lifecycle.cancel import cancel_or_request
 from sisy.management import lookup, moments
 from sisy.management.backfill_verbs import BackfillVerb
 from sisy.management.missed_verb import MissedVerb
+from sisy.management.run_questions import before_cancel
 from sisy.management.task_verbs import TaskVerbs, naming_task
-from sisy.management.verbs import who
+from sisy.management.verbs import add_yes, who
 from sisy.models import Run, RunState, Task, TaskState
 from sisy.records.authorship import changed_by
 from sisy.records.choices import ChangedBy
 from sisy.reports.formatting import zone_named
+from sisy.reports.walk import MAX_LOOKED_AT
 from sisy.runtime.durations import in_zone
 
 
@@ -24,7 +26,8 @@ class Command(TaskVerbs, BackfillVerb, MissedVerb):
     help = (
         "Shows and changes tasks. TASK is a task's key, its name in code, or its label. FROM, "
         "TO and WHEN are in the task's time zone, unless they include one. Exits with 1 if the "
-        "task or run does not exist, or if there was nothing to do."
+        "task or run does not exist, or if there was nothing to do, and with 2 if you did not "
+        "confirm."
     )
     examples = (
         "sisy_tasks list --state attention",
@@ -62,6 +65,7 @@ class Command(TaskVerbs, BackfillVerb, MissedVerb):
             action="store_true",
             help="also kill the runs that are running in a process pool",
         )
+        add_yes(cancel)
         retry = verb("retry", "submit a new run that repeats a finished one")
         # The type marks a key, so that completion does not offer labels of tasks.
         retry.add_argument("run", type=str, metavar="RUN", help="key of a finished run")
@@ -109,8 +113,13 @@ class Command(TaskVerbs, BackfillVerb, MissedVerb):
         due = f" It is due next at {in_zone(task.next_run, zone)}." if task.next_run else ""
         self.say_with(f"Resumed {task}.{due}", state=task.state, next_run=task.next_run)
 
-    def do_cancel(self, task: Task, *, reason: str, force: bool, **options: Any) -> None:
+    def do_cancel(
+        self, task: Task, *, reason: str, force: bool, yes: bool, **options: Any
+    ) -> None:
         runs = Run.objects.using(self.using)
+        live = list(runs.live_of([task.pk]).only("label", "state")[:MAX_LOOKED_AT])
+        if len(live) > 1:
+            self.confirm(before_cancel(live, by_force=force), is_confirmed=yes)
         of_task = runs.filter(task=task.pk)
         cancelled, asked = map(len, cancel_or_request(of_task, reason, self.now, by_force=force))
         going = runs.live_of([task.pk]).filter(state=RunState.RUNNING)

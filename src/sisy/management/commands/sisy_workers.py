@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils.translation import ngettext
 
+from sisy.alerting.capacity import Fleet, unserved_in_words
 from sisy.exceptions import did_you_mean
 from sisy.management.looks import name_of_worker, state_of_worker
 from sisy.management.run_text import progress_in_words, took, when
@@ -100,14 +101,10 @@ class Command(VerbCommand):
 
     def do_drain(self, *, workers: Sequence[str], yes: bool, **options: Any) -> None:
         chosen = self._named(workers)
-        if len(chosen) > len(set(workers)):
-            runs = sum(len(one.runs) for one in chosen)
-            ends = ngettext("finish %d current run", "finish %d current runs", runs) % runs
-            names = ", ".join(map(name_of_worker, chosen))
-            self.confirm(
-                f"This drains {len(chosen)} workers: {names}. They {ends}, and exit.",
-                is_confirmed=yes,
-            )
+        leaving = [one.process.pk for one in chosen if not one.process.drain_requested_at]
+        unserved = Fleet.at(self.using, self.now).without(leaving)
+        if unserved or len(chosen) > len(set(workers)):
+            self.confirm(_question(chosen, unserved), is_confirmed=yes)
         drained = [one for one in chosen if one.process.request_drain(self.now)]
         if not drained:
             raise CommandError("Nothing to drain: already draining, or stopped.")
@@ -199,6 +196,22 @@ def _line_of_ended(one: Ended, now: datetime) -> dict[str, Any]:
         "lived": formatting.span(one.lived),
         "reason": one.process.end_reason,
     }
+
+
+def _question(chosen: Sequence[Member], unserved: Sequence[str]) -> str:
+    """Return what a drain of workers does, which cannot be undone."""
+    number, runs = len(chosen), sum(len(one.runs) for one in chosen)
+    named = {
+        "number": number,
+        "names": ", ".join(map(name_of_worker, chosen)),
+        "runs": ngettext("%d current run", "%d current runs", runs) % runs,
+    }
+    words = ngettext(
+        "This drains %(number)d worker: %(names)s. It finishes %(runs)s, and exits.",
+        "This drains %(number)d workers: %(names)s. They finish %(runs)s, and exit.",
+        number,
+    )
+    return " ".join([words % named, *map(unserved_in_words, unserved)])
 
 
 def _facts_of_ended(one: Ended) -> dict[str, Any]:

@@ -130,7 +130,8 @@ def _workers(
     alerts = list(worker_alerts(fleet, needed, now, thresholds))
     for queue in queues:
         needs_none = queue in fleet.paused or queue not in needed
-        is_well = needs_none or not any(queue in alert.queues for alert in alerts)
+        is_hindered = any(queue in alert.queues for alert in alerts)
+        is_well = needs_none or (bool(fleet.claiming(queue)) and not is_hindered)
         words = _in_words(fleet.serving(queue))
         if queue not in needed and not fleet.serving(queue):
             words = (
@@ -148,6 +149,8 @@ def _in_words(workers: Sequence[Process]) -> str:
     slots = sum(worker.slots for worker in workers)
     with_slots = ngettext("%d slot", "%d slots", slots) % slots
     words = f"{len(workers)} running, with {with_slots}"
+    if all(worker.drain_requested_at for worker in workers):
+        return f"{words}; all of them are draining, and start no more runs"
     troubled = [worker for worker in workers if worker.problem]
     if not troubled:
         return words
