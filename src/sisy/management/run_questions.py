@@ -1,13 +1,14 @@
 """The questions that ``sisy_runs`` asks before it retries or cancels runs."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from django.utils import timezone
 from django.utils.translation import ngettext
 
 from sisy.models import Run, RunState
 from sisy.reports import formatting
+from sisy.reports.repeats import repeated_in_words
 from sisy.runtime.durations import in_zone
 
 MAX_RUNS_NAMED = 5
@@ -21,6 +22,28 @@ def before_retry(runs: Sequence[Run]) -> str:
         f"{what}: {_by_state(runs)}. {_tasks_of(runs)} Each is submitted again, with the same "
         "input, in addition to the schedule."
     )
+
+
+def before_another_retry(repeats: Mapping[int, Run]) -> str:
+    """Return which runs were retried or backfilled already, and what came of it.
+
+    Args:
+        repeats: by the key of a run, the newest run that repeats it.
+    """
+    named = repeated_in_words(repeats)
+    more = len(named[MAX_RUNS_NAMED:])
+    words = ngettext("%d more run was repeated.", "%d more runs were repeated.", more)
+    return " ".join([*named[:MAX_RUNS_NAMED], *([words % more] if more else [])])
+
+
+def left_out(number: int) -> str:
+    """Return how many runs were retried or backfilled already."""
+    words = ngettext(
+        "Left out %d run that was retried or backfilled already.",
+        "Left out %d runs that were retried or backfilled already.",
+        number,
+    )
+    return words % number
 
 
 def nothing_to_cancel(named: Sequence[Run]) -> str:

@@ -16,13 +16,19 @@ from sisy.management import lookup, unknown_names
 from sisy.management.arguments import one_of
 from sisy.management.progress import Progress
 from sisy.management.run_filters import add_filters, has_filters, search_of
-from sisy.management.run_questions import before_cancel, before_retry, nothing_to_cancel
+from sisy.management.run_questions import (
+    before_another_retry,
+    before_cancel,
+    before_retry,
+    left_out,
+    nothing_to_cancel,
+)
 from sisy.management.run_text import facts_of, line_of
 from sisy.management.verbs import VerbCommand, add_number, add_yes
 from sisy.models import Run, RunState
 from sisy.records.choices import FAILED_STATES, LIVE_STATES
 from sisy.reports import formatting
-from sisy.reports.retried import without_retried
+from sisy.reports.repeats import repeats_of
 from sisy.reports.run_filter import DELAY, MAX_SORTED, NEWEST, SORTS, sort_runs
 from sisy.reports.run_search import RunSearch, find_all, in_states
 from sisy.reports.walk import MAX_LOOKED_AT, Walked
@@ -142,14 +148,16 @@ class RunVerbs(VerbCommand):
 
     def do_retry(self, *, runs: list[int], yes: bool, **options: Any) -> None:
         chosen, older = self._chosen(runs, options, FAILED_STATES)
-        if not runs:
-            found = len(chosen)
-            chosen = without_retried(self.using, chosen)
-            self._say_left_out(found - len(chosen))
+        repeats = repeats_of(self.using, chosen)
+        if not runs and repeats:
+            self.stderr.write(left_out(len(repeats)))
+            chosen = [run for run in chosen if run.pk not in repeats]
         if not chosen:
             raise CommandError("No runs to retry.")
         if not runs:
             self.confirm(before_retry(chosen), is_confirmed=yes)
+        elif repeats:
+            self.confirm(before_another_retry(repeats), is_confirmed=yes)
         submitted, refusals = [], []
         with self._progress("Retrying runs", len(chosen)) as progress:
             for done, run in enumerate(chosen, 1):
@@ -159,16 +167,6 @@ class RunVerbs(VerbCommand):
                     refusals.append(str(error))
                 progress.reach(done, f"{done:,} of {len(chosen):,}")
         self._say_retried(submitted, refusals, older)
-
-    def _say_left_out(self, number: int) -> None:
-        """Say how many runs were retried already. Retrying these again needs their keys."""
-        if number:
-            words = ngettext(
-                "Left out %d run that was retried already.",
-                "Left out %d runs that were retried already.",
-                number,
-            )
-            self.stderr.write(words % number)
 
     def _say_retried(
         self, submitted: Sequence[int], refusals: Sequence[str], older: int | None

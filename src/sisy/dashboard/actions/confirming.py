@@ -16,6 +16,7 @@ from sisy.models import Process, Run, RunState, Task
 from sisy.models.run import RunQuerySet
 from sisy.records.choices import LIVE_STATES
 from sisy.reports import formatting
+from sisy.reports.repeats import repeated_in_words, repeats_of
 
 MAX_PARTS_NAMED = 20  # tasks or runs of one question
 
@@ -132,16 +133,18 @@ def by_label(labels: Counter[str]) -> list[str]:
 
 
 def retry(runs: RunQuerySet) -> Question | None:
-    """Ask before several runs are retried; None for one."""
-    number = runs.count()
-    if number < 2:
+    """Ask before several runs are retried, or one that was repeated already; otherwise None."""
+    found = list(runs.defer("payload", "result", "error"))
+    number, repeats = len(found), repeats_of(runs.db, found)
+    if number < 2 and not repeats:
         return None
-    found = list(runs.values_list("state", "label"))
-    states = Counter(state for state, _ in found)
-    labels = Counter(label for _, label in found)
     return Question(
         words=ngettext("Retry %d run?", "Retry %d runs?", number) % number,
-        parts=formatting.counted_states(states) + by_label(labels),
+        parts=[
+            *formatting.counted_states(Counter(run.state for run in found)),
+            *by_label(Counter(run.label for run in found)),
+            *_named(repeated_in_words(repeats)),
+        ],
         effect=str(RETRY_EFFECT),
         button=ngettext("Retry %d run", "Retry %d runs", number) % number,
         is_harmful=True,

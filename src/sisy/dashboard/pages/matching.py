@@ -21,7 +21,7 @@ from sisy.models.run import RunQuerySet
 from sisy.records.choices import FAILED_STATES, LIVE_STATES
 from sisy.reports import formatting
 from sisy.reports.ledger import key_of
-from sisy.reports.retried import without_retried
+from sisy.reports.repeats import without_repeated
 from sisy.reports.run_filter import RunFilter
 from sisy.reports.run_search import RunSearch, find_all, in_states
 
@@ -41,12 +41,12 @@ class Matching:
 
     Attributes:
         older: the key below which there may be more; None if these are all.
-        retried: how many were left out because people have retried them.
+        repeated: how many were left out because people have retried or backfilled them.
     """
 
     runs: list[Run]
     older: int | None = None
-    retried: int = 0
+    repeated: int = 0
 
 
 class MatchingPage(Page):
@@ -97,7 +97,7 @@ class MatchingPage(Page):
             parts=[
                 *formatting.counted_states(Counter(run.state for run in found.runs)),
                 *confirming.by_label(Counter(run.label for run in found.runs)),
-                *_left_out(found.retried),
+                *_left_out(found.repeated),
             ],
             effect=str(EFFECTS[verb]) if number else "",
             button=_button(verb, number) if number else "",
@@ -133,8 +133,8 @@ def matching(page_request: PageRequest) -> Matching:
     found = found[:MAX_CHANGED]
     if page_request.keys["verb"] != "retry":
         return Matching(runs=found, older=older)
-    left = without_retried(page_request.using, found)
-    return Matching(runs=left, older=older, retried=len(found) - len(left))
+    left = without_repeated(page_request.using, found)
+    return Matching(runs=left, older=older, repeated=len(found) - len(left))
 
 
 def confirmed(page_request: PageRequest) -> RunQuerySet:
@@ -174,14 +174,14 @@ def _question(verb: str, number: int) -> str:
     return ngettext("Cancel %d run?", "Cancel %d runs?", number) % number
 
 
-def _left_out(retried: int) -> list[str]:
+def _left_out(repeated: int) -> list[str]:
     """Return that some runs are not retried again; nothing for none."""
     words = ngettext(
-        "%d run was retried already, and is left out.",
-        "%d runs were retried already, and are left out.",
-        retried,
+        "%d run was retried or backfilled already, and is left out.",
+        "%d runs were retried or backfilled already, and are left out.",
+        repeated,
     )
-    return [words % retried] if retried else []
+    return [words % repeated] if repeated else []
 
 
 def _button(verb: str, number: int) -> str:
