@@ -49,6 +49,8 @@ def _missed_address(page_request: PageRequest, group: AlertGroup) -> str:
     """Return the address of the page that backfills several tasks; empty for other groups."""
     if group.lead.kind != Kind.MISSED or len(group.alerts) < 2:
         return ""
+    if not page_request.may("backfill_task"):
+        return ""
     if not group.since or not group.until:
         return page_request.address(MissedPage.name)
     # The alerts are about tasks that have not succeeded since. Others missed more, at other times.
