@@ -111,12 +111,15 @@ def next_steps(alert: Alert, fix: str, warning: str, now: datetime) -> Iterator[
         yield f"To unmute it: manage.py sisy_alerts unmute {alert.pk}"
 
 
-def fix_of(group: AlertGroup) -> str:
-    """Return what helps against a group of alerts; empty if its text says it."""
+def fix_of(group: AlertGroup, outage: tuple[datetime, datetime] | None = None) -> str:
+    """Return what helps against a group of alerts; empty if its text says it.
+
+    Args:
+        outage: see `Facts`.
+    """
     fix = "" if group.fix in group.why else group.fix
     if group.lead.kind == Kind.MISSED and len(group.same) > 1:
-        since, until = group.since, group.until
-        command = missed_command(since, until) if since and until else "sisy_tasks missed"
+        command = missed_command(*outage) if outage else "sisy_tasks missed"
         return f"{fix} To list them: manage.py {command}"
     if group.lead.is_over and group.since is None:
         return "To list all of them: manage.py sisy_alerts list --all"
@@ -137,7 +140,7 @@ def in_lines(group: AlertGroup, facts: Facts, now: datetime) -> Lines:
         facts.backlog,
         facts.hanging,
         _noted(facts.note, group.lead.task),
-        fix_of(group),
+        fix_of(group, facts.outage),
         f"Affects {group.affects}." if len(group.alerts) > 1 else "",
         f"Acknowledged by {group.acknowledged_by}." if group.acknowledged_by else "",
         f"Muted until {shown(until)}." if (until := group.muted_until(now)) else "",

@@ -12,6 +12,7 @@ from sisy.management.output import counted
 from sisy.management.run_text import line_of, progress_in_words, took
 from sisy.management.table import Look, shown
 from sisy.models import Run
+from sisy.records.problems import Kind
 from sisy.reports import formatting
 from sisy.reports.alerts.group import AlertGroup
 from sisy.reports.fleet import Member
@@ -127,8 +128,18 @@ def _alert(group: AlertGroup, glance: Glance) -> dict[str, Any]:
         "since": formatting.distance(since, glance.now) if since else "",
         "by": group.acknowledged_by,
         "problem": f"{about}{group.why}",
-        "fix": fix_of(group),
+        "fix": fix_of(group) or _before_a_worker_starts(group, glance),
     }
+
+
+def _before_a_worker_starts(group: AlertGroup, glance: Glance) -> str:
+    """Return where to read which queued runs a new worker would skip, if several are queued."""
+    queues = {queue for alert in group.alerts for queue in alert.queues}
+    several = any(each.name in queues and each.queued > 1 for each in glance.queues)
+    is_idle = group.lead.kind == Kind.NO_WORKER
+    return (
+        "See first what it would skip: manage.py sisy_queues list" if is_idle and several else ""
+    )
 
 
 def _queue(queue: QueueStats, glance: Glance) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from sisy.records.small_tables import QueuedRun
 
 MAX_TASKS_READ = 1000
 MAX_RUNS_COUNTED = 10_000  # ready runs of a queue: pages show the number
+ROUND, MAX_LIMIT = 50, 10_000  # of the setting
 KEPT = {
     Overlap.SKIP: 1,
     Overlap.BUFFER_ONE: 2,
@@ -35,7 +36,8 @@ class Skipped:
     Attributes:
         by_policy: because their tasks do not run twice at the same time.
         by_limit: because more runs of their tasks are queued than ``SISY_BUFFER_LIMIT``.
-        needed: the limit with which none of the latter would be skipped; 0 if there are none.
+        needed: a limit with which none of the latter would be skipped, with room for those that
+            are planned until a worker starts; 0 if there are none.
     """
 
     by_policy: int
@@ -72,8 +74,13 @@ def would_be_skipped(using: str, queue: str, now: datetime, task: int | None = N
             if policy in KEPT
         ),
         by_limit=sum(count - room for count in buffered),
-        needed=max(buffered, default=1) - 1,
+        needed=_with_room(max(buffered)) if buffered else 0,
     )
+
+
+def _with_room(number: int) -> int:
+    """Return a round number that is a fifth larger, at least."""
+    return min(MAX_LIMIT, -(-int(number * 1.2) // ROUND) * ROUND)
 
 
 def warning(using: str, queue: str, now: datetime, task: int | None = None) -> str:
@@ -94,10 +101,10 @@ def warning(using: str, queue: str, now: datetime, task: int | None = None) -> s
         skipped.by_policy,
     )
     by_limit = ngettext(
-        "Before a worker starts, raise the setting SISY_BUFFER_LIMIT from %(limit)d to at least "
-        "%(needed)d. Otherwise the newest queued run is skipped.",
-        "Before a worker starts, raise the setting SISY_BUFFER_LIMIT from %(limit)d to at least "
-        "%(needed)d. Otherwise up to %(number)d of the newest queued runs are skipped.",
+        "Before a worker starts, raise the setting SISY_BUFFER_LIMIT from %(limit)d to "
+        "%(needed)d or more. Otherwise the newest queued run is skipped.",
+        "Before a worker starts, raise the setting SISY_BUFFER_LIMIT from %(limit)d to "
+        "%(needed)d or more. Otherwise up to %(number)d of the newest queued runs are skipped.",
         skipped.by_limit,
     )
     named = {

@@ -11,7 +11,6 @@ from sisy.reports.alerts import Severity
 from sisy.reports.alerts.alert import Kind
 from sisy.reports.alerts.facts import facts_beside
 from sisy.reports.alerts.group import AlertGroup
-from sisy.reports.missed import outage_around
 
 
 def rows_of(
@@ -31,7 +30,7 @@ def rows_of(
                 group.muted_until(now),
                 _looks(group, now),
                 facts[group.key],
-                _missed_address(page_request, group),
+                _missed_address(page_request, group, facts[group.key].outage),
             )
             for group in groups
         ],
@@ -45,16 +44,14 @@ def rows_of(
     }
 
 
-def _missed_address(page_request: PageRequest, group: AlertGroup) -> str:
+def _missed_address(
+    page_request: PageRequest, group: AlertGroup, outage: tuple[datetime, datetime] | None
+) -> str:
     """Return the address of the page that backfills several tasks; empty for other groups."""
     if group.lead.kind != Kind.MISSED or len(group.alerts) < 2:
         return ""
-    if not page_request.may("backfill_task"):
-        return ""
-    if not group.since or not group.until:
+    if outage is None:
         return page_request.address(MissedPage.name)
-    # The alerts are about tasks that have not succeeded since. Others missed more, at other times.
-    outage = outage_around(page_request.using, group.since, group.until)
     return missed_address(page_request, *outage)
 
 

@@ -15,6 +15,7 @@ from sisy.reports.alerts.alert import Alert
 from sisy.reports.alerts.backlogs import backlog_in_words
 from sisy.reports.alerts.group import AlertGroup
 from sisy.reports.alerts.hanging import hanging_in_words
+from sisy.reports.missed import outage_around
 from sisy.reports.task_events import events_of
 
 MAX_EXPLAINED = 3  # failing tasks, or queues: each takes some statements
@@ -31,6 +32,8 @@ class Facts:
         backlog: what a queue without a worker holds up; see `backlog_in_words`.
         warning: which of these runs a new worker would skip; see `sisy.reports.skipping`.
         hanging: how long a run that takes too long has been running; see `hanging_in_words`.
+        outage: if several tasks missed occurrences, when the first and the last of all that were
+            missed with them were due; otherwise None.
     """
 
     note: str = ""
@@ -38,6 +41,7 @@ class Facts:
     backlog: str = ""
     warning: str = ""
     hanging: str = ""
+    outage: tuple[datetime, datetime] | None = None
 
 
 def facts_beside(
@@ -78,6 +82,7 @@ def facts_beside(
             backlog=backlogs.get(group.key, ""),
             warning=warnings.get(group.key, ""),
             hanging=hanging.get(group.key, ""),
+            outage=_outage(using, group),
         )
         for group in listed
     }
@@ -90,6 +95,14 @@ def _of_queues(group: AlertGroup, words: Callable[[str], str]) -> str:
     if len(queues) == 1:
         return "".join(found.values())
     return " ".join(f"{queue}: {about}" for queue, about in found.items())
+
+
+def _outage(using: str, group: AlertGroup) -> tuple[datetime, datetime] | None:
+    is_missed = group.lead.kind == Kind.MISSED and len(group.alerts) > 1
+    if not is_missed or group.since is None or group.until is None:
+        return None
+    # The alerts are about tasks that have not succeeded since. Others missed more, at other times.
+    return outage_around(using, group.since, group.until)
 
 
 def _begins(alert: Alert) -> bool:
