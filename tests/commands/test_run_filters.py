@@ -38,6 +38,7 @@ def test_a_list_without_runs_names_what_was_probably_meant(options, hint):
     ("options", "error"),
     [
         ("--worker nowhere", "No host or worker is named 'nowhere'"),
+        ("--since 2031-01-01", "--since is in the future: 2031-01-01 00:00:00 UTC."),
         ("--since soon", "'soon' is not a valid date and time. Use a duration, such as 30m"),
         ("--since 999999d", "'999999d' is too long ago"),
         ("--since 1h --until 2h", r"--since \(2026-\S+ \S+ UTC\) is not before --until"),

@@ -74,7 +74,8 @@ def test_a_program_gets_all_attempts(run):
     assert (output["attempt"], output["text"], output["left_out"]) == (1, "one\n", 0)
     assert (output["progress"]["done"], output["progress"]["total"]) == (1, 4)
     assert told(f"sisy_runs logs {run.pk}")["text"] == "one\n"
-    assert told(f"sisy_runs logs {run.pk} --attempt 2") is None
+    with pytest.raises(CommandError, match=r"import #\d+ has made 1 attempt\.$"):
+        told(f"sisy_runs logs {run.pk} --attempt 2")
 
 
 def test_a_silent_run_has_no_output(run):
@@ -121,6 +122,13 @@ def test_following_a_released_run_begins_again_with_its_next_worker(run, meanwhi
     assert said(f"sisy_runs logs {run.pk} --follow") == (
         f"one\nAttempt 1:\nuno\ndos\nRun {run.pk} succeeded\n"
     )
+
+
+def test_following_a_queued_run_says_first_why_it_waits(meanwhile):
+    run = scheduled("0 0 1 1 *", label="tea").run_now()
+    meanwhile(lambda: Run.objects.filter(pk=run.pk).update(state=RunState.SUCCEEDED))
+    text = said(f"sisy_runs logs {run.pk} -f")
+    assert "the queue 'default' has no worker" in text.partition(f"Run {run.pk} succeeded")[0]
 
 
 def test_following_a_run_that_fails_exits_with_one(run, meanwhile, capsys):

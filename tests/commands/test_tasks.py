@@ -148,7 +148,7 @@ def test_run_pause_resume_and_cancel_act_on_the_task():
     assert Run.objects.get().reason == "no tea"
     assert "Paused tea" in said("sisy_tasks pause tea --reason fasting")
     assert Task.objects.get().state_reason == "fasting"
-    with pytest.raises(CommandError, match="Cannot pause tea: it is paused"):
+    with pytest.raises(CommandError, match=r"^Cannot pause tea: it is paused already"):
         said("sisy_tasks pause tea")
     assert told("sisy_tasks resume tea")["state"] == TaskState.ACTIVE
     with pytest.raises(CommandError, match="Cannot resume tea"):

@@ -82,7 +82,7 @@ class MissedVerb(VerbCommand):
         else:
             zone = timezone.get_default_timezone()
             self.say(f"Missed from {range_in_zone(*span, zone)}:")
-            self.answer([self._line(one, chosen) for one in found.tasks], spare=("last",))
+            self.answer([self._row(one, chosen) for one in found.tasks], spare=("last",))
             asked = [start, end] if start else []
             self._say_next(found, chosen, asked or list(_arguments(*span)), tasks or ())
 
@@ -110,6 +110,12 @@ class MissedVerb(VerbCommand):
             "due_again": one.task.next_run,
             "backfill": one in chosen,
         }
+
+    def _row(self, one: MissedTask, chosen: Sequence[MissedTask]) -> dict[str, Any]:
+        """Return the line for the table. What is done needs no time, and no backfill."""
+        line = self._line(one, chosen)
+        is_done = not one.moments and not one.refusal
+        return line | ({"takes": None, "backfill": "done"} if is_done else {})
 
     def _facts(self, one: MissedTask, chosen: Sequence[MissedTask]) -> dict[str, Any]:
         return self._line(one, chosen) | {"start": one.start, "end": one.end, "error": one.refusal}

@@ -13,7 +13,9 @@ from sisy.management import lookup, moments
 from sisy.management.arguments import invalid, one_of
 from sisy.management.unknown_names import MAX_NAMES_COMPARED
 from sisy.models import Origin, Process, RunState
+from sisy.reports import formatting
 from sisy.reports.run_search import RunSearch, processes_named
+from sisy.runtime import durations
 
 TITLE = "filters"
 FILTERS = ("since", "until", "state", "queue", "task", "function", "origin", "worker", "text")
@@ -72,6 +74,11 @@ def search_of(options: Mapping[str, Any], using: str, now: datetime) -> RunSearc
         moments.past(options[name], zone, now) if options[name] else None
         for name in ("since", "until")
     )
+    if since is not None and since > now:
+        raise invalid(
+            f"--since is in the future: {durations.in_zone(since, formatting.zone_named(zone))}. "
+            "To see what is due then: manage.py sisy_simulate"
+        )
     if since is not None and until is not None:
         texts = options["since"], options["until"]
         since, until = moments.past_between(*texts, zone, now, ("--since", "--until"))

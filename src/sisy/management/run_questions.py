@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 
 from django.utils import timezone
 from django.utils.translation import ngettext
@@ -49,14 +50,16 @@ def left_out(number: int) -> str:
 def nothing_to_cancel(named: Sequence[Run]) -> str:
     """Return that no run can be cancelled, and how those that were named ended."""
     zone = timezone.get_default_timezone()
-    ended = [
-        f"run {run.pk} {run.get_state_display()}"
-        + (f" at {in_zone(run.finished_at, zone)}" if run.finished_at else "")
-        for run in named[:MAX_RUNS_NAMED]
-    ]
+    ended = [_end_of(run, zone) for run in named[:MAX_RUNS_NAMED]]
     if more := len(named[MAX_RUNS_NAMED:]):
         ended.append(ngettext("%d more run has ended", "%d more runs have ended", more) % more)
     return f"No runs to cancel: {', '.join(ended)}." if ended else "No runs to cancel."
+
+
+def _end_of(run: Run, zone: tzinfo) -> str:
+    passive = run.state in (RunState.CANCELLED, RunState.LOST, RunState.MISSED, RunState.SKIPPED)
+    words = f"run {run.pk} {'was ' if passive else ''}{run.get_state_display()}"
+    return f"{words} at {in_zone(run.finished_at, zone)}" if run.finished_at else words
 
 
 def _by_state(runs: Sequence[Run]) -> str:

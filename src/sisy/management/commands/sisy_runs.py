@@ -9,7 +9,9 @@ from collections.abc import Callable
 from datetime import tzinfo
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.utils import timezone
+from django.utils.translation import ngettext
 
 from sisy.alerting.capacity import Fleet
 from sisy.management import lookup
@@ -141,6 +143,9 @@ class Command(RunVerbs):
         if follow and attempt in (None, found.attempt):
             self._follow(found)
             return
+        if attempt is not None and attempt > found.attempt:
+            made = ngettext("%d attempt", "%d attempts", found.attempt) % found.attempt
+            raise CommandError(f"{found} has made {made}.")
         output = output_of(found, attempt)
         if self.as_json:
             self.say_json(None if output is None else json_of_output(output))
@@ -153,6 +158,8 @@ class Command(RunVerbs):
         """Print what is new until the run has ended, and exit with 1 if it did not succeed."""
         follower, shown = Follower(run), None
         pause = threading.Event()
+        if run.state == RunState.QUEUED and not self.as_json:
+            self.explain(why_run(run, _zone_of(run), self.now))
         while True:
             # The state first: what the run prints last is stored with its outcome.
             run.refresh_from_db(using=self.using, fields=["state", "reason", "finished_at"])

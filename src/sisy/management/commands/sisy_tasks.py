@@ -93,7 +93,7 @@ class Command(TaskVerbs, BackfillVerb, MissedVerb):
         except ValueError as error:
             raise CommandError(str(error)) from error
         if not is_paused:
-            raise CommandError(f"Cannot pause {task}: it is {task.get_state_display()}.")
+            raise CommandError(f"Cannot pause {task}: {_unpausable(task)}")
         lasts = f" until {in_zone(end, zone_named(task.timezone))}" if end is not None else ""
         self.say_with(
             f"Paused {task}{lasts}. Runs that are due and queued will still execute. To resume: "
@@ -136,3 +136,15 @@ class Command(TaskVerbs, BackfillVerb, MissedVerb):
             run=run.pk,
             state=run.state,
         )
+
+
+def _unpausable(task: Task) -> str:
+    """Return why a task cannot be paused, and how to change the pause that it has."""
+    if task.state != TaskState.PAUSED:
+        return f"it is {task.get_state_display()}."
+    end, reason = task.paused_until, task.state_reason
+    lasts = f" until {in_zone(end, zone_named(task.timezone))}" if end else ""
+    return (
+        f"it is paused already{lasts}{f' ({reason})' if reason else ''}. To change the reason or "
+        f"the end, resume it first: manage.py sisy_tasks resume {task.pk}"
+    )
