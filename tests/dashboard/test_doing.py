@@ -33,8 +33,13 @@ def run_of(label="sweep", state="queued", **columns):
 
 def test_run_now_submits_a_run_of_each_task():
     first, second = scheduled(label="first"), scheduled(label="second", userdata={"n": 1})
-    assert do("tasks", "run", first, second) == ["Submitted 2 runs."]
-    runs = Run.objects.order_by("pk")
+    run_of(state="succeeded", origin="manual", finished_at=NOON - HOUR)
+    [message] = do("tasks", "run", first, second)
+    assert message.startswith("Submitted 2 runs. ")
+    [address] = re.findall(r'href="(.*?)"', message)
+    page = browser_of_superuser().get(address.replace("&amp;", "&")).content.decode()
+    assert page.count('id="run-') == 2
+    runs = Run.objects.queued().order_by("pk")
     assert [(run.label, run.origin, run.state) for run in runs] == [
         ("first", "manual", "queued"),
         ("second", "manual", "queued"),

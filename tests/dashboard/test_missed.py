@@ -128,7 +128,7 @@ def test_the_selected_tasks_run_what_they_missed_and_no_others(outage):
     address = f"{PAGE}?start={OUTAGE['start']}&end={OUTAGE['end']}"
     page = browser.post(address, {"pk": [backup.pk, report_.pk], "confirm": "yes"}, follow=True)
     assert page.redirect_chain == [(address, 302)]
-    assert "Submitted 4 runs." in messages_of(page)
+    assert "Submitted 4 runs." in text_of(page)
     runs = Run.objects.filter(origin="backfill")
     assert sorted((run.label, run.occurrence_at.hour) for run in runs) == [
         ("backup", 10),
@@ -183,7 +183,7 @@ def test_a_task_that_cannot_be_backfilled_says_why_and_stops_no_other(outage):
     assert "Europe/Atlantis" in rows_of(browser.get(PAGE, OUTAGE))[2]
     address = f"{PAGE}?start={OUTAGE['start']}&end={OUTAGE['end']}"
     page = browser.post(address, {"pk": [mail.pk, backup.pk], "confirm": "yes"}, follow=True)
-    assert "Submitted 1 run." in messages_of(page)
+    assert "Submitted 1 run." in text_of(page)
 
 
 def test_without_a_selection_or_the_permission_no_run_is_submitted(outage):

@@ -13,10 +13,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from sisy.dashboard.actions.result import Result, done, note, submitted
+from sisy.dashboard.actions.result import Result, done, note, submitted, to_submitted
 from sisy.dashboard.tables import table
 from sisy.exceptions import ScheduleError
-from sisy.models import Task
+from sisy.models import Origin, Task
 from sisy.planning.timing import Timing
 from sisy.records.validators import moment_in
 from sisy.reports import formatting
@@ -222,7 +222,7 @@ def run(user: Any, form: BackfillForm) -> Result | None:
     except ValueError as error:
         form.add_error(None, str(error))
         return None
-    return done(submitted(count), count)
+    return done(submitted(count), count, to_submitted(Origin.BACKFILL) if count else None)
 
 
 def backfill(user: Any, task: Task, start: datetime, end: datetime, *, again: bool) -> int:

@@ -90,6 +90,7 @@ class PageRequest:
             words, link = said.words, said.link
             if link is not None:
                 address = self.address(link.page, *link.keys)
+                address += f"?{link.query}" if link.query else ""
                 address += f"#{link.anchor}" if link.anchor else ""
                 words = format_html('{} <a href="{}">{}</a>', words, address, link.words)
             messages.add_message(self.request, said.level, words, fail_silently=True)

@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.apps import apps
 from django.contrib import messages
 from django.db import models
 from django.utils.translation import gettext, ngettext
+
+from sisy.models import Origin
+from sisy.reports import formatting
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +21,14 @@ class Link:
 
     Attributes:
         anchor: the part of the page; empty for its beginning.
+        query: the parameters of the address.
     """
 
     page: str
     keys: tuple[int, ...]
     words: str
     anchor: str = ""
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +45,21 @@ def done(words: str, count: int, link: Link | None = None) -> Result:
     return Result(words, messages.SUCCESS if count else messages.WARNING, link)
 
 
-def to_run(pks: Sequence[int]) -> Link | None:
-    """Return a link to the run that an action has submitted; None if there is not just one."""
-    return Link("run", (pks[0],), gettext("Open run #%d") % pks[0]) if len(pks) == 1 else None
+def to_runs(pks: Sequence[int], origin: Origin) -> Link | None:
+    """Return a link to the run or the runs that an action has submitted; None for none."""
+    if not pks:
+        return None
+    if len(pks) == 1:
+        return Link("run", (pks[0],), gettext("Open run #%d") % pks[0])
+    return to_submitted(origin)
+
+
+def to_submitted(origin: Origin) -> Link:
+    """Return a link to the runs of an origin that were submitted now, or have not ended."""
+    # A second earlier, because the clock of the database may be a little behind.
+    since = (formatting.now() - timedelta(seconds=1)).isoformat(timespec="seconds")
+    query = urlencode({"origin": origin.value, "start": since})
+    return Link("runs", (), gettext("Open the runs"), query=query)
 
 
 def submitted(count: int) -> str:

@@ -8,9 +8,9 @@ from django.db import router
 from django.utils.translation import gettext, ngettext
 
 from sisy.dashboard.actions.cancelling import cancelled_in_words
-from sisy.dashboard.actions.result import Result, done, note, refusal, to_run
+from sisy.dashboard.actions.result import Result, done, note, refusal, to_runs
 from sisy.lifecycle.cancel import cancel_or_request
-from sisy.models import Run, RunState
+from sisy.models import Origin, Run, RunState
 from sisy.models.run import RunQuerySet
 from sisy.records.choices import LIVE_STATES
 from sisy.reports import formatting
@@ -62,7 +62,11 @@ def retry(user: Any, runs: RunQuerySet) -> Iterator[Result]:
         yield Result(rest % more, messages.ERROR)
     count = len(submitted)
     words = ngettext("Submitted %d retry.", "Submitted %d retries.", count) % count
-    yield done(words if count else gettext("No runs were retried."), count, to_run(submitted))
+    yield done(
+        words if count else gettext("No runs were retried."),
+        count,
+        to_runs(submitted, Origin.RETRY),
+    )
 
 
 def _cancelled(user: Any, runs: RunQuerySet, *, by_force: bool) -> Result:

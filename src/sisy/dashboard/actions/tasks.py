@@ -10,9 +10,9 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
 from sisy.dashboard.actions.cancelling import cancelled_in_words, counted
-from sisy.dashboard.actions.result import Result, done, note, refusal, submitted, to_run
+from sisy.dashboard.actions.result import Result, done, note, refusal, submitted, to_runs
 from sisy.lifecycle.cancel import cancel_or_request
-from sisy.models import Run, RunState, Task, TaskState
+from sisy.models import Origin, Run, RunState, Task, TaskState
 from sisy.records.authorship import changed_by
 from sisy.records.choices import ChangedBy
 from sisy.reports import formatting
@@ -32,7 +32,7 @@ def run_now(user: Any, tasks: Tasks) -> Iterator[Result]:
             continue
         note(user, task, f"Submitted run {run.pk}.")
         runs.append(run.pk)
-    yield done(submitted(len(runs)), len(runs), to_run(runs))
+    yield done(submitted(len(runs)), len(runs), to_runs(runs, Origin.MANUAL))
 
 
 def pause(

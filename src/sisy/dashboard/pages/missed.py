@@ -14,12 +14,13 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sisy.dashboard.actions import confirming
-from sisy.dashboard.actions.result import Result, done, submitted
+from sisy.dashboard.actions.result import Result, done, submitted, to_submitted
 from sisy.dashboard.backfilling import RangeForm, as_typed, backfill
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.confirmation import ask, is_confirmed
 from sisy.dashboard.pages.page import Page
 from sisy.dashboard.parameters import elsewhere
+from sisy.models import Origin
 from sisy.reports.ledger import key_of
 from sisy.reports.missed import MissedTask, MissedTasks, missed_tasks, newest_range
 from sisy.reports.task_groups import open_alerts
@@ -96,7 +97,7 @@ def backfill_each(user: Any, chosen: Iterable[MissedTask]) -> Iterator[Result]:
             count += backfill(user, one.task, one.start, one.end, again=False)
         except ValueError as error:
             yield Result(f"{one.task.label}: {error}", messages.ERROR)
-    yield done(submitted(count), count)
+    yield done(submitted(count), count, to_submitted(Origin.BACKFILL) if count else None)
 
 
 def _form(page_request: PageRequest) -> RangeForm:
