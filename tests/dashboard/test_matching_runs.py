@@ -77,6 +77,8 @@ def test_what_was_found_is_sorted(task):
     )
     assert listed() == [middle.pk, long.pk, short.pk]
     assert listed(sort="duration") == [long.pk, middle.pk, short.pk]
+    rows = json.loads(exported("json", sort="duration"))
+    assert [row["run"] for row in rows] == [long.pk, middle.pk, short.pk]
     page = text_of(browser_of_superuser().get("/sisy/runs/?sort=duration"))
     assert "Sorted: the newest 3 matching runs." in page
 

@@ -23,6 +23,7 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.runs import problems_of, search_of
 from sisy.models import Run
 from sisy.reports import disclosure
+from sisy.reports.run_filter import RunFilter, page_of_runs
 from sisy.reports.run_search import find_all
 from sisy.reports.spreadsheet import safe_cell
 
@@ -32,7 +33,7 @@ KINDS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 
 class ExportView(View):
-    """Streams matching runs, newest first, at most `MAX_EXPORTED`."""
+    """Streams matching runs in the order of the list, at most `MAX_EXPORTED`."""
 
     dashboard: Dashboard = Dashboard()
     """The dashboard to which it belongs; set when it is mounted."""
@@ -66,8 +67,13 @@ def _next(lines: Iterator[str]) -> str:
 
 
 def rows(page_request: PageRequest) -> Iterator[dict[str, Any]]:
-    """Yield a row for each matching run."""
-    found = find_all(page_request.using, search_of(page_request), most=MAX_EXPORTED)
+    """Yield a row for each matching run; for each run of the sorted list if an order is given."""
+    filters, search = RunFilter.of(page_request.asked), search_of(page_request)
+    found = (
+        iter([page_of_runs(page_request.using, search, filters, None)])
+        if filters.is_sorted
+        else find_all(page_request.using, search, most=MAX_EXPORTED)
+    )
     for run in chain.from_iterable(part.runs for part in found):
         yield row_of(run, in_full=page_request.sees_details)
 
