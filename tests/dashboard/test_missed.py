@@ -122,6 +122,13 @@ def test_the_button_asks_before_it_submits_anything(outage):
     assert not Run.objects.filter(origin="backfill").exists()
 
 
+def test_the_question_says_which_runs_will_probably_fail(outage):
+    _, backup, report_ = outage
+    open_alert(report_, Kind.FAILING, NOON)
+    text = text_of(browser_of_superuser().post(PAGE, {"pk": [backup.pk, report_.pk]}))
+    assert "report: 3 (failing) backup: 1 They start" in text
+
+
 def test_the_selected_tasks_run_what_they_missed_and_no_others(outage):
     _, backup, report_ = outage
     browser = browser_of("view_task", "backfill_task")

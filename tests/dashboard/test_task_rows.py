@@ -177,6 +177,12 @@ def test_similar_tasks_share_a_row_of_the_list():
     assert listed()[0] == ["invoices: 0", "invoices <small>5 tasks</small>", "sweep"]
 
 
+def test_a_shared_row_has_no_words_for_schedules_that_differ_in_their_minutes():
+    invoices(schedule="h 0 * * *")
+    text = text_of(browser_of("view_task").get("/sisy/tasks/"))
+    assert "invoices 6 tasks ● active h 0 * * * 2026-05-06 00:" in text
+
+
 @pytest.mark.parametrize("query", ["group=none", "sort=next_run", "search=inv", "state=active"])
 def test_a_filtered_or_sorted_list_has_a_row_for_each_task(query):
     tasks = invoices()

@@ -22,6 +22,8 @@ SENTENCES = [
     ("0 0 * * 7", "At 00:00, only on Sunday"),
     ("0 0 13 * fri", "At 00:00, on day 13 of the month, or on Friday"),
     ("@weekly", "At 00:00, only on Sunday"),
+    ("1 * * * *", "At 1 minute past the hour"),
+    ("11 * * * *", "At 11 minutes past the hour"),
 ]
 
 

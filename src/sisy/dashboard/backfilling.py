@@ -41,9 +41,7 @@ class Moment(forms.DateTimeInput):
 class RangeForm(forms.Form):
     """A range of due moments."""
 
-    start = forms.DateTimeField(
-        label=_("Start"), widget=Moment, help_text=_("The start of the range.")
-    )
+    start = forms.DateTimeField(label=_("Start"), widget=Moment)
     end = forms.DateTimeField(
         label=_("End"), widget=Moment, help_text=_("The end of the range (exclusive).")
     )

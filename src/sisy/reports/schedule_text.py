@@ -16,6 +16,7 @@ except ImportError:  # it is installed by the extra "admin"
 
 HASHED = re.compile(r"h(\(.*\))?(/\d+)?")
 LAST_WEEKDAY = re.compile(r"\bl\w+")
+ONE_MINUTE = re.compile(r"\b1 minutes ")  # as cron-descriptor writes in English
 NAMES = re.compile(r"[A-Z][a-z]+")
 # For Chinese, Django's codes name the script, and cron-descriptor's the country.
 CHINESE = {"zh-hans": "zh_CN", "zh-hant": "zh_TW"}
@@ -44,6 +45,7 @@ def in_words(schedule: Schedule, language: str = "en", names: Names | None = Non
         sentence = cron_descriptor.get_description(expression, options)
     except (cron_descriptor.FormatError, ValueError, IndexError):
         return ""
+    sentence = ONE_MINUTE.sub("1 minute ", sentence)
     known = names or {}
     return NAMES.sub(lambda match: known.get(match[0], match[0]), sentence)
 

@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 from sisy.models import Alert, Task, TaskState
 from sisy.records.choices import FAILED_STATES
 from sisy.records.small_tables import TroubledRun
+from sisy.reports import formatting
 from sisy.reports.task_groups import prefix_of
 
 MIN_SIMILAR = 5  # similar tasks; fewer have a row each
@@ -44,6 +45,14 @@ class TaskRow:
     def task(self) -> Task | None:
         """The task, if it is one."""
         return self.tasks[0] if len(self.tasks) == 1 else None
+
+    @property
+    def words(self) -> str:
+        """The schedule in words; empty if it has none, or different ones for each of its tasks."""
+        task = self.tasks[0]
+        if len(self.tasks) > 1 and "h" in task.schedule.lower():
+            return ""
+        return formatting.words_of(task.schedule, task.timezone, task.label)
 
     @property
     def counted(self) -> str:

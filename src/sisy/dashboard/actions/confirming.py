@@ -1,7 +1,7 @@
 """The questions that a person must confirm before an action changes much, or for good."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,18 +224,24 @@ def drain(processes: "QuerySet[Process]") -> Question | None:
     )
 
 
-def backfill(runs: Counter[str]) -> Question | None:
+def backfill(runs: Counter[str], known: Mapping[str, str]) -> Question | None:
     """Ask before tasks are backfilled; None if no run would be submitted.
 
     Args:
         runs: how many runs each task will have, by its label.
+        known: what is wrong with some of the tasks, by their labels.
     """
     number = runs.total()
     if not number:
         return None
     return Question(
         words=ngettext("Submit %d run?", "Submit %d runs?", number) % number,
-        parts=by_label(+runs),
+        parts=_named(
+            [
+                f"{label}: {count}{f' ({known[label]})' if known.get(label) else ''}"
+                for label, count in (+runs).most_common()
+            ]
+        ),
         effect=gettext(
             "They start as soon as slots are free, as if they were due now. Occurrences that have "
             "run in the meantime are left out."

@@ -1,7 +1,7 @@
 """The page that backfills what several tasks missed in a time range, such as an outage."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -21,6 +21,7 @@ from sisy.dashboard.pages.confirmation import ask, is_confirmed
 from sisy.dashboard.pages.page import Page
 from sisy.dashboard.parameters import elsewhere
 from sisy.models import Origin
+from sisy.records.problems import Kind
 from sisy.reports.ledger import key_of
 from sisy.reports.missed import MissedTask, MissedTasks, missed_tasks, newest_range
 from sisy.reports.task_groups import open_alerts
@@ -53,7 +54,7 @@ class MissedPage(Page):
             runs: Counter[str] = Counter()
             for one in chosen:
                 runs[one.task.label] += len(one.moments)
-            question = confirming.backfill(runs)
+            question = confirming.backfill(runs, _wrong_with(page_request.using, chosen))
             if question is not None and not is_confirmed(page_request):
                 return ask(page_request, question, request.get_full_path(), self.tab)
             page_request.show(backfill_each(request.user, chosen))
@@ -87,6 +88,19 @@ def missed_address(page_request: PageRequest, since: datetime, until: datetime) 
     typed = {"start": as_typed(since, site), "end": as_typed(minute_after(until), site)}
     query = {name: moment.isoformat() for name, moment in typed.items()}
     return f"{page_request.address(MissedPage.name)}?{urlencode(query)}"
+
+
+def _wrong_with(using: str, chosen: Sequence[MissedTask]) -> dict[str, str]:
+    """Return the other problems of tasks, by their labels: their runs may fail, or stay queued."""
+    alerts = open_alerts(using, [one.task for one in chosen])
+    return {
+        one.task.label: ", ".join(
+            str(alert.get_kind_display())
+            for alert in alerts[one.task.pk]
+            if alert.kind != Kind.MISSED
+        )
+        for one in chosen
+    }
 
 
 def backfill_each(user: Any, chosen: Iterable[MissedTask]) -> Iterator[Result]:

@@ -27,7 +27,7 @@ from sisy.reports.walk import Walked
 
 QUICK = (
     ("", _("all")),
-    (UNSUCCESSFUL, _("failed")),
+    (UNSUCCESSFUL, _("unsuccessful")),
     (RunState.RUNNING.value, _("running")),
     (RunState.QUEUED.value, _("queued")),
     (RunState.MISSED.value, _("missed")),
@@ -81,7 +81,10 @@ class RunsPage(Page):
             "task": _task_of(page_request.using, filters),
             "without_task": replace(filters, task="").query(),
             "query": filters.query(),
-            "states": [*RunState.choices, (UNSUCCESSFUL, _("failed, timed out or lost"))],
+            "states": [
+                *RunState.choices,
+                (UNSUCCESSFUL, _("unsuccessful: failed, timed out, lost")),
+            ],
             "origins": Origin.choices,
             "queues": queues_of(Task.objects.using(page_request.using))[:MAX_QUEUES_OFFERED],
             "quick": [
