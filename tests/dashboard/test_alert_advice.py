@@ -155,6 +155,22 @@ def test_a_queue_without_a_worker_names_what_is_held_up_and_who_served_it_last()
     assert held_up in said("sisy_status")
 
 
+@pytest.mark.parametrize(("minutes", "is_named"), [(1, True), (60, False)])
+def test_a_queue_without_a_worker_names_the_worker_that_a_deploy_started(minutes, is_named):
+    at = {"using": "default", "lease": 2 * DAY}
+    old = Process.join(Role.WORKER, now=NOON - DAY, queues=["mail", "default"], **at)
+    old.leave(now=NOON - HOUR)
+    started_at = NOON - HOUR + minutes * MINUTE
+    Process.join(Role.HEARTBEAT, now=started_at, **at)
+    new = Process.join(Role.WORKER, now=started_at, queues=["default", "web"], **at)
+    scheduled(queue="mail").run_now()
+    words = (
+        f"ended at 2026-05-05 11:00:00 UTC. {new.pid}@{new.host}, which started at 2026-05-05 "
+        "11:01:00 UTC, serves only 'default', 'web'."
+    )
+    assert (words in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))) == is_named
+
+
 def test_what_a_late_heartbeat_has_missed_for_seconds_is_not_a_problem():
     task = scheduled("* * * * * *", label="poll")
     missed_row(task, NOON - 40 * SECOND, NOON - SECOND, 39, "It was late.", NOON).save()

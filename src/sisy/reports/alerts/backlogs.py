@@ -1,7 +1,7 @@
 """The backlog of a queue without a worker, and the worker that served it last."""
 
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -15,6 +15,7 @@ from sisy.runtime.durations import in_zone
 MAX_RUNS_COUNTED = 1000
 MAX_WORKERS_READ = 500  # that ended last
 MAX_TASKS_NAMED = 3
+RESTART = timedelta(minutes=5)  # between the end of a worker and the start of its successor
 
 
 def backlog_in_words(using: str, queue: str, now: datetime) -> str:
@@ -50,7 +51,36 @@ def _served_last(using: str, queue: str) -> str:
     last: Process | None = next((one for one in ended if queue in one.queues), None)
     if last is None:
         return ""
-    return gettext("The last worker that served it, %(worker)s, ended at %(moment)s.") % {
-        "worker": f"{last.pid}@{last.host}",
-        "moment": in_zone(end_of(last), timezone.get_current_timezone()),
+    ended_at, zone = end_of(last), timezone.get_current_timezone()
+    words = gettext("The last worker that served it, %(worker)s, ended at %(moment)s.") % {
+        "worker": _name_of(last),
+        "moment": in_zone(ended_at, zone),
     }
+    successor = _successor(using, last, ended_at)
+    if successor is None:
+        return words
+    after = gettext("%(worker)s, which started at %(moment)s, serves only %(queues)s.") % {
+        "worker": _name_of(successor),
+        "moment": in_zone(successor.started_at, zone),
+        "queues": formatting.first_of([f"'{name}'" for name in successor.queues]),
+    }
+    return f"{words} {after}"
+
+
+def _successor(using: str, last: Process, ended_at: datetime) -> Process | None:
+    """Return the first worker that started when another one ended, as in a deploy, if one did."""
+    # By key, because no index contains the start. The successor is among the next ones.
+    later = Process.all_objects.using(using).filter(pk__gt=last.pk).order_by("pk")
+    window = ended_at - RESTART, ended_at + RESTART
+    return next(
+        (
+            one
+            for one in later[:MAX_WORKERS_READ]
+            if one.role == Role.WORKER and window[0] <= one.started_at <= window[1]
+        ),
+        None,
+    )
+
+
+def _name_of(worker: Process) -> str:
+    return f"{worker.pid}@{worker.host}"
