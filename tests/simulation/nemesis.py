@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from sisy.heartbeat.clock_rollback import MAX_SMALL_STEP
 from sisy.models import Task
 from tests.simulation.roles import Role
 from tests.simulation.site import Site
@@ -26,6 +27,7 @@ class Nemesis:
         self._site, self._world = site, site.world
         self._every, self._steps_clock = every, steps_clock
         self._is_over = False
+        self._furthest = self._world.now  # that the database's clock has ever shown
         self._aim_anew()
 
     def stop(self) -> None:
@@ -112,6 +114,10 @@ class Nemesis:
         long = [timedelta(hours=hours) for hours in CLOCK_STEPS]
         short = [timedelta(seconds=seconds) for seconds in SHORT_STEPS]
         step = self._world.random.choice((*long, *short))
+        self._furthest = max(self._furthest, self._world.now)
+        # Several small steps back are a large one together. The oracle knows only small ones.
+        if self._furthest - self._world.now - step > MAX_SMALL_STEP:
+            step = -step
         if step < timedelta(0):
             self._site.history.clock_is_set_back()
         self._world.set_clock(step)
