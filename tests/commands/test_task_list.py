@@ -122,7 +122,7 @@ def test_a_number_that_is_also_a_task_is_not_retried_as_a_run():
 def test_the_preview_of_a_backfill_says_what_it_takes(monkeypatch):
     scheduled("0 * * * *", label="tea", queue="mail")
     text = said("sisy_tasks backfill tea 3h now --again --dry-run")
-    assert "3 runs of tea would be submitted to the queue mail." in text
+    assert "This submits 3 runs of tea to the queue mail." in text
     assert "No worker serves the queue: they stay queued until one does." in text
     Queue.objects.pause("mail")
     text = said("sisy_tasks backfill tea 3h now --again --dry-run")

@@ -108,7 +108,7 @@ def test_the_backfill_runs_what_was_previewed_and_reports_it():
     succeeded(task, 6)
     page = browser_of("view_task", "backfill_task").post(address_of(task), DAY, follow=True)
     assert page.redirect_chain == [(page_of(task), 302)]
-    assert "Submitted 3 runs." in messages_of(page)
+    assert "Submitted 3 runs." in text_of(page)
     runs = Run.objects.filter(origin="backfill").order_by("pk")
     assert [run.occurrence_at.hour for run in runs] == [0, 12, 18]
     assert LogEntry.objects.get().get_change_message() == (

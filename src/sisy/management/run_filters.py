@@ -74,14 +74,14 @@ def search_of(options: Mapping[str, Any], using: str, now: datetime) -> RunSearc
         moments.past(options[name], zone, now) if options[name] else None
         for name in ("since", "until")
     )
+    if since is not None and until is not None:
+        texts = options["since"], options["until"]
+        since, until = moments.past_between(*texts, zone, now, ("--since", "--until"))
     if since is not None and since > now:
         raise invalid(
             f"--since is in the future: {durations.in_zone(since, formatting.zone_named(zone))}. "
             "To see what is due then: manage.py sisy_simulate"
         )
-    if since is not None and until is not None:
-        texts = options["since"], options["until"]
-        since, until = moments.past_between(*texts, zone, now, ("--since", "--until"))
     tasks, label = lookup.tasks_named(options["task"], using) if options["task"] else ((), "")
     worker = options["worker"]
     return RunSearch(
