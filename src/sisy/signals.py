@@ -98,9 +98,10 @@ drain_requested = Signal(use_caching=True)
 """A worker was asked to drain. Sent with ``pk``: the key of its process."""
 
 alert_opened = Signal(use_caching=True)
-"""An alert was opened, or opened again because its problem recurred soon. Sent with ``alert``.
+"""An alert was opened, or opened again because its problem recurred soon or by a person.
 
-A message is sent ten seconds later, unless the problem is over by then.
+Sent with ``alert``. A message is sent ten seconds later, unless the problem is over by then or a
+person opened the alert again.
 """
 
 alert_closed = Signal(use_caching=True)

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, Q, Value, When
-from django.db.models.functions import Concat
 
 from sisy import signals
 from sisy.alerting.problem import Problem, of_task, open_key
 from sisy.models import Alert
+from sisy.models.alert import KEY_IF_OPEN
 from sisy.records.fields import MomentField
 from sisy.records.problems import Kind
 from sisy.store.bulk import Update, update_rows
@@ -203,7 +203,7 @@ def _reopen(using: str, again: Mapping[int, Problem], now: datetime) -> list[int
     update_rows(using, Alert, pks, Update(assign=news))
     later = Value(now + RECURRING, MomentField())
     alerts.filter(pk__in=pks).update(
-        open_key=Concat(F("kind"), Value(":"), F("subject")),
+        open_key=KEY_IF_OPEN,
         closed_at=None,
         close_reason="",
         reopened=F("reopened") + 1,

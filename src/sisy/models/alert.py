@@ -2,9 +2,9 @@
 
 ::
 
-    (none) ── open ──────────► open
-    open ── recover, close ──► closed
-    closed ── recur soon ────► open
+    (none) ── open ──────────────► open
+    open ── recover, close ──────► closed
+    closed ── recur soon, reopen ► open
 
 `sisy.alerting` opens and closes alerts. The methods here are the actions of people.
 """
@@ -12,8 +12,9 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db import models, transaction
-from django.db.models import Q
+from django.db import IntegrityError, models, transaction
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Concat
 from django.utils.translation import gettext_lazy as _
 
 from sisy import signals
@@ -24,6 +25,8 @@ from sisy.runtime import signal_dispatch
 from sisy.runtime.signal_dispatch import ContainedSignal
 
 CLOSED_BY_HAND = "Closed by %s."
+KEY_IF_OPEN = Concat(F("kind"), Value(":"), F("subject"))
+"""The key of an alert while it is open, as the database computes it."""
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
@@ -86,6 +89,20 @@ class AlertQuerySet(models.QuerySet["Alert"]):
 
     aclose = twin(close)
 
+    def reopen(self) -> int:
+        """Undo `close`: open alerts that a person has closed. Return how many were closed.
+
+        No message is sent. An alert stays closed if another one about the same problem is open. If
+        its problem is over, a heartbeat closes it again.
+        """
+        self._for_write = True
+        by_hand = self.closed().exclude(closed_by="")
+        # The newest first: only one of several about the same problem can be open.
+        newest_first = list(by_hand.order_by("-pk").values_list("pk", flat=True))
+        return sum(_reopen(self.db, pk) for pk in newest_first)
+
+    areopen = twin(reopen)
+
     def end(self, **columns: Any) -> int:
         """Close open alerts, and send a signal for each. Return how many were open."""
         self._for_write = True
@@ -105,6 +122,29 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         """Send a signal for each of these alerts when the transaction is committed."""
         news = ({"alert": alert} for alert in self.order_by("pk"))
         signal_dispatch.send_on_commit(signal, Alert, news, self.db)
+
+
+def _reopen(using: str, pk: int) -> int:
+    alert = Alert.objects.using(using).filter(pk=pk)
+    try:
+        with transaction.atomic(using=using):
+            number = (
+                alert.closed()
+                .exclude(closed_by="")
+                .update(
+                    open_key=KEY_IF_OPEN,
+                    closed_at=None,
+                    closed_by="",
+                    close_reason="",
+                    # Who got the message that it is open gets the one that it is over.
+                    is_notified=Case(When(thread="", then=Value(False)), default=Value(True)),
+                )
+            )
+            if number:
+                alert.send_on_commit(signals.alert_opened)
+    except IntegrityError:  # another alert about the problem is open
+        return 0
+    return number
 
 
 if TYPE_CHECKING:
