@@ -7,8 +7,8 @@ from sisy.records.problems import Kind, Severity
 from sisy.reports.alerts import find_alerts
 from sisy.reports.alerts.grouping import grouped
 from sisy.reports.alerts.verdict import in_words
-from tests.admin.pages import text_of
-from tests.admin.people import browser_of_superuser
+from tests.admin.pages import history_of, text_of
+from tests.admin.people import browser_of, browser_of_superuser
 from tests.dashboard.test_recorded_alerts import do, failed_run, opened, up
 from tests.support.moments import HOUR, MINUTE, NOON
 from tests.support.records import scheduled
@@ -70,6 +70,49 @@ def test_a_closed_alert_keeps_its_mute_and_can_be_muted():
     [said] = do("mute", record, hours="1")
     assert said.startswith("Muted 1 alert for 1 h.")
     assert "muted until 13:00:00" in alerts_on_page()
+
+
+def test_closing_can_be_undone_where_the_message_leads_to():
+    up()
+    run = failed_run(label="import")
+    record = closed_one(run)
+    browser = browser_of_superuser()
+    html = browser.get("/sisy/?parts=alerts").content.decode()
+    assert f'id="record-{record.pk}"' in html
+    assert "/sisy/alerts/do/reopen/" in html
+    link = f'<a href="/sisy/#record-{record.pk}">Show</a>'
+    assert do("reopen", record, browser=browser) == [f"Reopened 1 alert. {link}"]
+    record.refresh_from_db()
+    assert (record.is_open, record.closed_by) == (True, "")
+    assert history_of(record) == ["Closed.", "Reopened."]
+    text = alerts_on_page()
+    assert "1 problem" in text
+    assert "Reopen" not in text
+    assert do("reopen", record) == [
+        "Nothing to reopen: it is open, or another alert about its problem is."
+    ]
+
+
+def test_only_people_with_the_permission_see_the_button_to_reopen():
+    up()
+    closed_one(failed_run(label="import"))
+    assert "Reopen" not in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    assert "Reopen" not in text_of(browser_of("view_task").get("/sisy/alerts/"))
+    for page in ("/sisy/?parts=alerts", "/sisy/alerts/"):
+        assert "Reopen" in text_of(browser_of("view_task", "handle_alert").get(page))
+
+
+def test_an_alert_that_leaves_the_overview_is_reopened_from_the_list_of_all():
+    up()
+    alerts = [opened(Kind.SLOW, f"task:{number}", since=BEGAN) for number in (5, 6)]
+    link = f'<a href="/sisy/alerts/#record-{alerts[0].pk}">Show</a>'
+    assert do("close", *alerts) == [f"Closed 2 alerts. {link}"]
+    assert "Reopen" not in alerts_on_page()
+    page = browser_of_superuser().get("/sisy/alerts/")
+    assert f'id="record-{alerts[0].pk}"' in page.content.decode()
+    assert "closed by Sam Reopen 2 alerts too slow: import" in text_of(page)
+    do("reopen", *alerts)
+    assert "Reopen" not in text_of(browser_of_superuser().get("/sisy/alerts/"))
 
 
 def test_missed_occurrences_stay_closed_until_more_are_missed():

@@ -211,7 +211,7 @@ def test_people_acknowledge_mute_and_close_alerts():
     page = text_of(browser_of_superuser().get("/sisy/?parts=alerts"))
     assert "acknowledged by Sam" in page
     assert do("unmute", alert) == ["Unmuted 1 alert."]
-    assert do("close", alert) == ["Closed 1 alert."]
+    assert do("close", alert) == [f"Closed 1 alert. {link}"]
     alert.refresh_from_db()
     assert (alert.is_open, alert.closed_by) == (False, "Sam")
     assert history_of(alert) == ["Acknowledged.", "Muted for 8 h.", "Unmuted.", "Closed."]
@@ -239,7 +239,9 @@ def test_what_is_done_already_is_not_a_success():
     assert do("unmute", alert) == ["Nothing to unmute."]
 
 
-@pytest.mark.parametrize("verb", ["acknowledge", "unacknowledge", "mute", "unmute", "close"])
+@pytest.mark.parametrize(
+    "verb", ["acknowledge", "unacknowledge", "mute", "unmute", "close", "reopen"]
+)
 def test_each_action_needs_the_permission(verb):
     alert = opened()
     viewer = browser_of("view_task")

@@ -9,6 +9,7 @@ from django.utils.translation import gettext, ngettext
 from sisy.dashboard.actions.result import Link, Result, done, note
 from sisy.models.alert import AlertQuerySet
 from sisy.reports import formatting
+from sisy.reports.alerts.closed import LISTED_IF_CLOSED
 
 MUTE_HOURS = (1, 8, 24, 168)
 """The hours for which people can mute an alert."""
@@ -58,13 +59,24 @@ def close(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
     """Close the alerts. The same problem opens one again only with new evidence."""
     count = _each(user, alerts, lambda one: one.close(str(user), formatting.now()), "Closed.")
     words = ngettext("Closed %d alert.", "Closed %d alerts.", count) % count
-    yield done(words if count else gettext("Nothing to close."), count)
+    link = _to_the_first(alerts, is_closed=True) if count else None
+    yield done(words if count else gettext("Nothing to close."), count, link)
 
 
-def _to_the_first(alerts: AlertQuerySet) -> Link:
+def reopen(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
+    """Undo `close`."""
+    count = _each(user, alerts, lambda one: one.reopen(), "Reopened.")
+    words = ngettext("Reopened %d alert.", "Reopened %d alerts.", count) % count
+    nothing = gettext("Nothing to reopen: it is open, or another alert about its problem is.")
+    yield done(words if count else nothing, count, _to_the_first(alerts) if count else None)
+
+
+def _to_the_first(alerts: AlertQuerySet, *, is_closed: bool = False) -> Link:
     """Return a link to where the first of some alerts is now, with the button that undoes this."""
-    first = min(alert.pk for alert in alerts)
-    return Link("overview", (), gettext("Show"), f"record-{first}")
+    first = min(alerts, key=lambda alert: alert.pk)
+    # Once an alert is closed, the overview finds the problems of some kinds only.
+    page = "alerts" if is_closed and first.kind not in LISTED_IF_CLOSED else "overview"
+    return Link(page, (), gettext("Show"), f"record-{first.pk}")
 
 
 def _each(

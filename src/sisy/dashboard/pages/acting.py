@@ -170,6 +170,7 @@ class AlertActing(RowsActing):
         "mute": ("handle_alert", alerts.mute),
         "unmute": ("handle_alert", alerts.unmute),
         "close": ("handle_alert", alerts.close),
+        "reopen": ("handle_alert", alerts.reopen),
     }
     values = {"mute": mute_of}
 

@@ -55,6 +55,8 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
         "rows": [(row, row.lead.is_muted(now), _affected(row)) for row in rows],
         "tasks": _existing(using, Task, [one.task_id for one in found.alerts]),
         "runs": _existing(using, Run, _runs_in(rows)),
+        "here": page_request.here,
+        "may_handle": page_request.may("handle_alert"),
         "is_filtered": not filters.is_anything,
         "is_cut_short": found.is_cut_short,
         "newest": f"?{filters.query()}" if before is not None else "",

@@ -18,6 +18,9 @@ from sisy.records.problems import Kind
 from sisy.reports.alerts.alert import Alert, Severity
 from sisy.reports.alerts.recorded import SAME
 
+LISTED_IF_CLOSED = {kind for kinds in SAME.values() for kind in kinds}
+"""The kinds of alerts whose problems are listed although a person has closed the alert."""
+
 
 def with_closed(using: str, found: Iterable[Alert]) -> Iterator[Alert]:
     """Yield the problems that are not recorded, with the alerts that a person has closed.
