@@ -1,4 +1,4 @@
-"""``sisy_alerts list``, ``show``, ``ack``, ``unack``, ``mute``, ``unmute`` and ``close``."""
+"""The verbs of ``sisy_alerts`` that show alerts and change them."""
 
 import pytest
 from django.core.management import CommandError
@@ -151,6 +151,40 @@ def test_an_acknowledgement_is_undone_by_a_verb_that_show_names():
     assert (alert.acknowledged_at, alert.acknowledged_by) == (None, "")
     refused = str(failure_of(f"sisy_alerts unack {alert.pk}"))
     assert refused == f"Nothing to do. Alert {alert.pk} is not acknowledged."
+
+
+def test_closing_is_undone_by_a_verb_that_show_names():
+    alert = opened()
+    said(f"sisy_alerts close {alert.pk} --by ann")
+    shown = said(f"sisy_alerts show {alert.pk}")
+    assert f"To open it again: manage.py sisy_alerts reopen {alert.pk}" in shown
+    assert said(f"sisy_alerts reopen {alert.pk}") == "Reopened: failing: import.\n"
+    alert.refresh_from_db()
+    assert (alert.is_open, alert.closed_by) == (True, "")
+    assert "sisy_alerts reopen" not in said(f"sisy_alerts show {alert.pk}")
+
+
+def test_an_alert_that_cannot_be_reopened_says_why():
+    def refusal(alert):
+        return str(failure_of(f"sisy_alerts reopen {alert.pk}"))
+
+    first = opened()
+    assert refusal(first) == f"Nothing to do. Alert {first.pk} is open."
+    first.delete()
+    recovered = opened()
+    Alert.objects.end(closed_at=NOON, close_reason="The latest run succeeded.")
+    assert refusal(recovered) == (
+        f"Nothing to do. Alert {recovered.pk} was not closed by a person. Its problem was over "
+        "at 2026-05-05 12:00:00 UTC: The latest run succeeded."
+    )
+    assert "reopen" not in said(f"sisy_alerts show {recovered.pk}")
+    earlier = opened()
+    said(f"sisy_alerts close {earlier.pk}")
+    later = opened()
+    assert refusal(earlier) == (
+        f"Nothing to do. Alert {earlier.pk} cannot be reopened: alert {later.pk} about the same "
+        "problem is open."
+    )
 
 
 def test_a_verb_names_one_alert_and_counts_several():

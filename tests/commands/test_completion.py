@@ -12,10 +12,12 @@ from django.db import DatabaseError
 
 from sisy.management import completion
 from sisy.management.completion import candidates, unquoted
-from sisy.models import Queue
+from sisy.models import Alert, Queue
+from sisy.records.problems import Kind
 from tests.commands.calling import said
 from tests.support.hostile import STORABLE
-from tests.support.records import scheduled, worker
+from tests.support.moments import NOON
+from tests.support.records import open_alert, scheduled, worker
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -46,6 +48,10 @@ def test_names_are_completed_from_the_database():
     assert candidates(["sisy_runs", "list", "--task", "t"]) == ["tea"]
     assert candidates(["sisy_runs", "show", "t"]) == ["tea"]
     assert candidates(["sisy_tasks", "retry", ""]) == []
+    alerts = [open_alert(scheduled(), Kind.FAILING, NOON) for _ in range(2)]
+    Alert.objects.filter(pk=alerts[0].pk).close("ann", NOON)
+    assert candidates(["sisy_alerts", "close", ""]) == [str(alerts[1].pk)]
+    assert candidates(["sisy_alerts", "reopen", ""]) == [str(alerts[0].pk)]
     assert candidates(["sisy_queues", "pause", ""]) == ["cpu", "default", "mail"]
     assert candidates(["sisy_worker", "--queues", "m"]) == ["mail"]
     name = f"{process.pid}@{process.host}"

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from sisy.alerting.advised_commands import missed_command
+from sisy.alerting.problem import open_key
 from sisy.management.looks import severity
 from sisy.management.table import Lines, Look, shown
 from sisy.models import Alert
@@ -171,6 +172,8 @@ def _why_unchanged(alert: Alert, verb: str, now: datetime) -> str:
         return f"{name} is already muted until {in_zone(alert.muted_until, zone)}."
     if verb == "unmute" and not alert.is_muted(now):
         return f"{name} is not muted."
+    if verb == "reopen":
+        return _why_not_reopened(alert)
     if not alert.is_open and alert.closed_at is not None:
         return f"{name} was closed at {in_zone(alert.closed_at, zone)}."
     if verb == "unack" and alert.acknowledged_at is None:
@@ -179,4 +182,22 @@ def _why_unchanged(alert: Alert, verb: str, now: datetime) -> str:
         by = alert.acknowledged_by
         at = in_zone(alert.acknowledged_at, zone)
         return f"{name} was already acknowledged{f' by {by}' if by else ''} at {at}."
+    return f"{name} was changed by someone else."
+
+
+def _why_not_reopened(alert: Alert) -> str:
+    name = f"Alert {alert.pk}"
+    if alert.is_open:
+        return f"{name} is open."
+    about_it = Alert.objects.using(alert._state.db).filter(
+        open_key=open_key(alert.kind, alert.subject)
+    )
+    if other := about_it.first():
+        return f"{name} cannot be reopened: alert {other.pk} about the same problem is open."
+    if not alert.closed_by and alert.closed_at is not None:
+        at = in_zone(alert.closed_at, timezone.get_default_timezone())
+        return (
+            f"{name} was not closed by a person. Its problem was over at {at}: "
+            f"{alert.close_reason or 'no reason was recorded.'}"
+        )
     return f"{name} was changed by someone else."

@@ -41,7 +41,7 @@ def alert_key(text: str) -> int:
 
 
 class AlertVerbs(VerbCommand):
-    """The verbs ``list``, ``show``, ``ack``, ``unack``, ``mute``, ``unmute`` and ``close``."""
+    """The verbs that show alerts, and record what people do about them."""
 
     def add_verbs(self, verb: Callable[[str, str], ArgumentParser]) -> None:
         listing = verb("list", "list open alerts, newest first")
@@ -84,6 +84,8 @@ class AlertVerbs(VerbCommand):
         )
         self._add_change(verb("unmute", "send messages about alerts again"))
         self._add_change(verb("close", "close alerts without a message"))
+        reopen = verb("reopen", "undo close: open alerts again that a person has closed")
+        _add_keys(reopen, "closed_alerts")
 
     @staticmethod
     def _add_change(parser: ArgumentParser) -> None:
@@ -160,6 +162,8 @@ class AlertVerbs(VerbCommand):
         if found.is_open:
             # The first step is the fix, unwrapped, so that its command can be copied.
             steps += next_steps(found, facts.pop("fix"), known.warning, self.now)
+        elif found.closed_by:
+            steps.append(f"To open it again: manage.py sisy_alerts reopen {found.pk}")
         # Leave out what has not happened to it.
         self.describe({name: value for name, value in facts.items() if value})
         for step in steps:
@@ -206,6 +210,12 @@ class AlertVerbs(VerbCommand):
         more = " New evidence of a problem opens an alert again."
         self._say_changed(named, "close", count, "Closed", words, more)
 
+    def do_reopen(self, *, closed_alerts: list[int], **options: Any) -> None:
+        named = self._named(closed_alerts)
+        count = named.reopen()
+        words = ngettext("Reopened %d alert", "Reopened %d alerts", count) % count
+        self._say_changed(named, "reopen", count, "Reopened", words)
+
     def _named(self, keys: Sequence[int]) -> AlertQuerySet:
         """Return the alerts with these keys.
 
@@ -236,7 +246,5 @@ class AlertVerbs(VerbCommand):
         self.say_with(f"{words}.{more}", changed=count)
 
 
-def _add_keys(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "alerts", nargs="+", type=alert_key, metavar="ALERT", help="keys of alerts"
-    )
+def _add_keys(parser: ArgumentParser, name: str = "alerts") -> None:
+    parser.add_argument(name, nargs="+", type=alert_key, metavar="ALERT", help="keys of alerts")

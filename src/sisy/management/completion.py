@@ -108,6 +108,11 @@ def _alerts(using: str, begin: str) -> Iterable[Any]:
     return Alert.objects.using(using).open().values_list("pk", flat=True)[:MAX_NAMES]
 
 
+def _closed_alerts(using: str, begin: str) -> Iterable[Any]:
+    closed = Alert.objects.using(using).closed().exclude(closed_by="")
+    return closed.values_list("pk", flat=True)[:MAX_NAMES]
+
+
 NAMES: dict[str, Names] = {
     "task": _labels,
     "tasks": _labels,
@@ -119,5 +124,6 @@ NAMES: dict[str, Names] = {
     "workers": _workers,
     "alert": _alerts,
     "alerts": _alerts,
+    "closed_alerts": _closed_alerts,
 }
 """By the name of an argument, the names in the database that it may have."""

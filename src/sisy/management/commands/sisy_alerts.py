@@ -24,9 +24,9 @@ from sisy.reports.outbox import Undelivered, undelivered
 
 class Command(AlertVerbs):
     help = (
-        "Shows, acknowledges, mutes and closes alerts. Tests the channels for messages, and "
-        "shows messages that could not be sent. Exits with 1 if an alert does not exist, if a "
-        "test failed, or if there was nothing to do."
+        "Shows, acknowledges, mutes, closes and reopens alerts. Tests the channels for messages, "
+        "and shows messages that could not be sent. Exits with 1 if an alert does not exist, if "
+        "a test failed, or if there was nothing to do."
     )
     examples = (
         "sisy_alerts list",
