@@ -16,6 +16,7 @@ from tests.support.records import scheduled
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 BEGAN = NOON - 8 * HOUR
+OUTAGE = "No heartbeat was running."
 
 
 def closed_one(run, kind=Kind.FAILING, **columns):
@@ -128,6 +129,34 @@ def test_missed_occurrences_stay_closed_until_more_are_missed():
     task.new_run(now=NOON, due_at=NOON - MINUTE, **gap).save()
     [alert] = find_alerts("default", NOON)
     assert (alert.closed, alert.severity) == (None, Severity.WARNING)
+
+
+def missed_one(label="report", ended=NOON, **more):
+    """Return a task that missed an occurrence, and the alert about it that a person has closed."""
+    task = scheduled("0 0 1 1 *", label=label)
+    gap = {"state": RunState.MISSED, "reason": OUTAGE, "finished_at": ended}
+    run = task.new_run(now=ended, due_at=ended - HOUR, **gap)
+    run.save()
+    about = {"label": label, "cause": OUTAGE, "why": f"1 occurrence was missed: {OUTAGE}"}
+    return task, closed_one(run, Kind.MISSED, **about | more)
+
+
+@pytest.mark.parametrize(
+    ("state", "minutes", "is_listed"),
+    [
+        ("succeeded", 0, False),
+        ("succeeded", 1, False),
+        ("succeeded", -1, True),
+        ("failed", 1, True),
+    ],
+)
+def test_missed_occurrences_of_a_task_that_has_succeeded_since_are_over(state, minutes, is_listed):
+    """A heartbeat judges in the same way, once the alert is open."""
+    up()
+    gap_ended = NOON - 10 * MINUTE
+    task, _ = missed_one(ended=gap_ended)
+    task.new_run(now=gap_ended, state=state, finished_at=gap_ended + minutes * MINUTE).save()
+    assert ("1 occurrence was missed" in alerts_on_page()) is is_listed
 
 
 def test_an_alert_that_closed_by_itself_is_not_shown_as_closed():

@@ -31,7 +31,7 @@ from sisy.alerting.flapping import (
     is_reason,
     shows_too_little,
 )
-from sisy.alerting.missed import judge_missed, lasting
+from sisy.alerting.missed import is_after_missed, judge_missed, lasting, rows_of
 from sisy.alerting.opening import Closing, open_alerts
 from sisy.alerting.problem import Problem, of_call, of_task, open_key, with_cause
 from sisy.models import Alert, Run, RunState, Task, TaskState
@@ -218,8 +218,7 @@ def over_of_tasks(using: str, alerts: Collection[Alert], now: datetime) -> Itera
     pks = [alert.task_id for alert in alerts if alert.task_id is not None]
     tasks = Task.objects.using(using).only("label", "alert_after").in_bulk(pks)
     newest = latest_ended(using, dict.fromkeys(tasks, 1))
-    gaps = [alert.evidence for alert in alerts if alert.kind == Kind.MISSED]
-    recorded = Run.objects.using(using).only("planned_at").in_bulk(gaps) if gaps else {}
+    recorded = rows_of(using, alerts)
     succeeded = {pk for pk, runs in newest.items() if runs[0].is_success}
     # What still fails is open in any case, so its history is not read in each round.
     recovered = {alert.task_id or 0 for alert in alerts if alert.kind != Kind.MISSED} & succeeded
@@ -271,10 +270,7 @@ def _is_later(run: Ended, alert: Alert, recorded: Mapping[int, Run]) -> bool:
     """Return whether a run came after those that were the reason for an alert."""
     if alert.kind != Kind.MISSED:
         return run.pk > alert.evidence
-    # The run that makes up for missed occurrences is stored before the row of the others.
-    gap = recorded.get(alert.evidence)
-    since = alert.opened_at if gap is None else gap.planned_at
-    return run.finished_at is not None and run.finished_at >= since
+    return is_after_missed(run, alert, recorded)
 
 
 def over_of_calls(using: str, alerts: Collection[Alert], now: datetime) -> Iterator[Closing]:

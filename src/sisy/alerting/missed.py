@@ -1,6 +1,6 @@
 """Find tasks whose occurrences were missed, for example because no heartbeat was running."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 
 from django.utils import timezone
@@ -9,8 +9,9 @@ from django.utils.translation import gettext, ngettext
 from sisy.alerting.advised_commands import backfill_command
 from sisy.alerting.heartbeat_gaps import Gap, gap_that_explains, gaps_since
 from sisy.alerting.problem import Problem, of_task
-from sisy.models import Run
+from sisy.models import Alert, Run
 from sisy.records.problems import Kind
+from sisy.store.judging import Ended, latest_ended
 
 MIN_GAP = timedelta(minutes=1)  # so that a restart of the heartbeat opens no alert
 
@@ -71,6 +72,38 @@ def _began(runs: Sequence[Run]) -> datetime:
 def _span(runs: Sequence[Run]) -> timedelta:
     span: timedelta = runs[0].planned_at - _began(runs)
     return span
+
+
+def rows_of(using: str, alerts: Iterable[Alert]) -> dict[int, Run]:
+    """Return the rows of missed occurrences that are the evidence of alerts, by key."""
+    gaps = [alert.evidence for alert in alerts if alert.kind == Kind.MISSED]
+    return Run.objects.using(using).only("planned_at").in_bulk(gaps) if gaps else {}
+
+
+def is_after_missed(run: Ended, alert: Alert, rows: Mapping[int, Run]) -> bool:
+    """Return whether a run ended after the occurrences were missed that an alert is about.
+
+    Args:
+        rows: what `rows_of` returns.
+    """
+    # The run that makes up for missed occurrences is stored before the row of the others.
+    gap = rows.get(alert.evidence)
+    since = alert.opened_at if gap is None else gap.planned_at
+    return run.finished_at is not None and run.finished_at >= since
+
+
+def made_good(using: str, alerts: Iterable[Alert]) -> set[int]:
+    """Return the keys of alerts about missed occurrences whose tasks have succeeded since."""
+    missed = [alert for alert in alerts if alert.kind == Kind.MISSED]
+    tasks = {alert.task_id: 1 for alert in missed if alert.task_id is not None}
+    newest = latest_ended(using, tasks)
+    rows = rows_of(using, missed)
+    return {
+        alert.pk
+        for alert in missed
+        for run in newest.get(alert.task_id or 0, ())
+        if run.is_success and is_after_missed(run, alert, rows)
+    }
 
 
 def reason_of(newest: Run, gaps: Sequence[Gap], zone: tzinfo) -> str:

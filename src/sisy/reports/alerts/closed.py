@@ -4,13 +4,15 @@ Only new evidence opens such an alert again: see `sisy.alerting.opening`. Until 
 is listed with the start and the mute of the closed alert. It needs no action, because a person
 said so. Only what stops Sisy, such as a queue without a worker, needs action until it is over.
 
-The ledger shows for 24 hours what was missed. If a heartbeat has closed the alert about it, the
-task has succeeded since: then only the history of alerts has it.
+The ledger shows for 24 hours what was missed. If the task has succeeded since, a heartbeat has
+closed the alert about it, or would have, had no person done so: then only the history of alerts
+has it.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from sisy.alerting.missed import made_good
 from sisy.alerting.opening import last_alerts
 from sisy.alerting.problem import of_call, of_queue, of_task, open_key
 from sisy.models import Alert as AlertRecord
@@ -25,13 +27,14 @@ LISTED_IF_CLOSED = {kind for kinds in SAME.values() for kind in kinds}
 def with_closed(using: str, found: Iterable[Alert]) -> Iterator[Alert]:
     """Yield the problems that are not recorded, with the alerts that a person has closed.
 
-    Missed occurrences are left out if a heartbeat has closed their alert.
+    Missed occurrences are left out if their alert is closed and the task has succeeded since.
     """
     listed = list(found)
     about = {id(alert): list(_subjects(alert)) for alert in listed if _is_open(alert)}
     subjects = {subject for some in about.values() for subject in some}
     kinds = {kind for alert in listed if about.get(id(alert)) for kind in SAME[alert.kind]}
     last = last_alerts(using, subjects, kinds) if subjects else {}
+    over = made_good(using, (record for record in last.values() if record.closed_by))
     for alert in listed:
         keys = (
             open_key(kind, subject)
@@ -42,7 +45,7 @@ def with_closed(using: str, found: Iterable[Alert]) -> Iterator[Alert]:
         newest = max(records, key=lambda record: record.pk, default=None)
         if newest is None or _shows_more(newest, alert):
             yield alert
-        elif newest.closed_by:
+        elif newest.closed_by and newest.pk not in over:
             yield _closed(alert, newest)
         elif alert.kind != Kind.MISSED:
             yield alert
