@@ -9,6 +9,7 @@ from sisy.reports.alerts.grouping import grouped
 from sisy.reports.alerts.verdict import in_words
 from tests.admin.pages import history_of, text_of
 from tests.admin.people import browser_of, browser_of_superuser
+from tests.commands.calling import said
 from tests.dashboard.test_recorded_alerts import do, failed_run, opened, up
 from tests.support.moments import HOUR, MINUTE, NOON
 from tests.support.records import scheduled
@@ -131,14 +132,15 @@ def test_missed_occurrences_stay_closed_until_more_are_missed():
     assert (alert.closed, alert.severity) == (None, Severity.WARNING)
 
 
-def missed_one(label="report", ended=NOON, **more):
+def missed_one(label="report", ended=NOON):
     """Return a task that missed an occurrence, and the alert about it that a person has closed."""
     task = scheduled("0 0 1 1 *", label=label)
     gap = {"state": RunState.MISSED, "reason": OUTAGE, "finished_at": ended}
     run = task.new_run(now=ended, due_at=ended - HOUR, **gap)
     run.save()
     about = {"label": label, "cause": OUTAGE, "why": f"1 occurrence was missed: {OUTAGE}"}
-    return task, closed_one(run, Kind.MISSED, **about | more)
+    about["since"] = run.due_at
+    return task, closed_one(run, Kind.MISSED, **about)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,36 @@ def test_missed_occurrences_of_a_task_that_has_succeeded_since_are_over(state, m
     task, _ = missed_one(ended=gap_ended)
     task.new_run(now=gap_ended, state=state, finished_at=gap_ended + minutes * MINUTE).save()
     assert ("1 occurrence was missed" in alerts_on_page()) is is_listed
+
+
+def test_closed_alerts_of_one_cause_stay_one_row():
+    up()
+    records = [missed_one(f"report {number}")[1] for number in range(4)]
+    [group] = grouped(find_alerts("default", NOON))
+    assert (group.what, group.severity) == ("4 tasks", Severity.INFO)
+    text = alerts_on_page()
+    assert text.count("closed by Sam") == 1
+    assert "Further missed occurrences of a task open its alert again." in text
+    do("reopen", *records)
+    assert "missed 4 tasks" in alerts_on_page()
+    # One that is open is apart from those that are closed.
+    do("close", *records[:3])
+    groups = grouped(find_alerts("default", NOON))
+    assert [group.what for group in groups] == ["report 3", "3 tasks"]
+
+
+def test_a_row_that_needs_no_action_gives_no_advice():
+    up()
+    _, record = missed_one()
+    page = browser_of_superuser().get("/sisy/?parts=alerts")
+    assert "sisy-fix" not in page.content.decode()
+    assert f'href="/sisy/runs/{record.run_id}/"' in page.content.decode()
+    status = said("sisy_status")
+    assert "Closed by Sam. Further missed occurrences open it again." in status
+    assert "Retry the run" not in status
+    do("reopen", record)
+    assert "Retry the run if the occurrence" in alerts_on_page()
+    assert "Retry the run" in said("sisy_status")
 
 
 def test_an_alert_that_closed_by_itself_is_not_shown_as_closed():

@@ -76,6 +76,36 @@ def test_runs_belong_to_the_queue_that_has_no_worker(queue, number):
     assert len(grouped([cause, queued])) == number
 
 
+def test_an_open_cause_can_be_handled_although_its_consequence_was_closed():
+    queue = {"queues": ("mail",)}
+    cause = replace(recorded(Kind.NO_WORKER, "No worker."), task=None, **queue)
+    closed = AlertRecord(kind=Kind.QUEUED, subject="queue:mail", closed_by="Sam")
+    queued = alert(Kind.QUEUED, "3 runs are queued.", Severity.INFO, closed=closed, **queue)
+    [group] = grouped([cause, queued])
+    assert (group.closed, group.records) == ([], [cause.record])
+
+
+def test_alerts_that_people_closed_say_who_did_and_need_nothing():
+    closed = [
+        recorded(closed_by=user, closed_at=NOON - number * MINUTE)
+        for number, user in enumerate(["Sam", "Ann", "Sam"])
+    ]
+    groups = grouped(
+        [
+            recorded(),
+            *(
+                replace(each, record=None, closed=each.record, severity=Severity.INFO)
+                for each in closed
+            ),
+        ]
+    )
+    assert [(group.closed_by, group.closed_at) for group in groups] == [
+        ("", None),
+        ("Ann, Sam", NOON),
+    ]
+    assert [bool(group.fix) for group in groups] == [True, False]
+
+
 def test_queues_without_a_worker_are_one_problem_if_no_worker_is_running():
     none = alert(Kind.NO_WORKER, "No worker is running.", Severity.CRITICAL)
     idle = [

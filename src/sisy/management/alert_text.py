@@ -113,11 +113,13 @@ def next_steps(alert: Alert, fix: str, warning: str, now: datetime) -> Iterator[
 
 
 def fix_of(group: AlertGroup, outage: tuple[datetime, datetime] | None = None) -> str:
-    """Return what helps against a group of alerts; empty if its text says it.
+    """Return what helps against a group of alerts; empty if its text says it, or it needs none.
 
     Args:
         outage: see `Facts`.
     """
+    if group.needs_nothing:
+        return ""
     fix = "" if group.fix in group.why else group.fix
     if group.lead.kind == Kind.MISSED and len(group.same) > 1:
         command = missed_command(*outage) if outage else "sisy_tasks missed"
@@ -143,6 +145,7 @@ def in_lines(group: AlertGroup, facts: Facts, now: datetime) -> Lines:
         _noted(facts.note, group.lead.task),
         fix_of(group, facts.outage),
         f"Affects {group.affects}." if len(group.alerts) > 1 else "",
+        f"Closed by {group.closed_by}. {group.reopening}" if group.closed else "",
         f"Acknowledged by {group.acknowledged_by}." if group.acknowledged_by else "",
         f"Muted until {shown(until)}." if (until := group.muted_until(now)) else "",
     ]

@@ -42,10 +42,20 @@ FOR_FLAPPING = gettext_lazy(
 )
 """The advice for a task that fails intermittently, beside a link to its failed runs."""
 
-_RECURRENCE = gettext_lazy("It opens again if the problem recurs.")
+_RECURRENCE = ngettext_lazy(
+    "It opens again if the problem recurs.",
+    "Each opens again if its problem recurs.",
+)
+_OF_THE_NEXT_FAILURE = ngettext_lazy(
+    "The next failed run opens it again.",
+    "The next failed run of a task opens its alert again.",
+)
 _REOPENING = {
-    **dict.fromkeys(FAILURES, gettext_lazy("The next failed run opens it again.")),
-    Kind.MISSED: gettext_lazy("Further missed occurrences open it again."),
+    **dict.fromkeys(FAILURES, _OF_THE_NEXT_FAILURE),
+    Kind.MISSED: ngettext_lazy(
+        "Further missed occurrences open it again.",
+        "Further missed occurrences of a task open its alert again.",
+    ),
 }
 
 
@@ -55,6 +65,6 @@ def general_advice(kind: Kind, number: int = 1) -> str:
     return str(advice % number) if advice else ""
 
 
-def reopening(kind: Kind) -> str:
-    """Return the event that opens an alert again after a person has closed it."""
-    return str(_REOPENING.get(kind, _RECURRENCE))
+def reopening(kind: Kind, number: int = 1) -> str:
+    """Return the event that opens one or several alerts again after a person has closed them."""
+    return str(_REOPENING.get(kind, _RECURRENCE) % number)

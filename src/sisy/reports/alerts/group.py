@@ -92,7 +92,9 @@ class AlertGroup:
 
     @property
     def fix(self) -> str:
-        """The advice; empty if the text has it."""
+        """The advice; empty if the text has it, or if it needs none."""
+        if self.needs_nothing:
+            return ""
         if self.lead.is_over:
             return self.lead.fix
         general = (
@@ -107,6 +109,8 @@ class AlertGroup:
     @property
     def advice(self) -> str:
         """The advice beside a button or a link that does what the command in `fix` does."""
+        if self.needs_nothing:
+            return ""
         if self.is_cancellable:
             return str(TO_CANCEL)
         if self.is_flapping:
@@ -138,8 +142,28 @@ class AlertGroup:
 
     @property
     def closed(self) -> list[AlertRecord]:
-        """The alerts that a person has closed, although their problems remain."""
+        """The alerts that a person has closed, although their problems remain.
+
+        There are none if the alert about their common cause is open.
+        """
+        if self.lead.closed is None:
+            return []
         return [alert.closed for alert in self.alerts if alert.closed is not None]
+
+    @property
+    def closed_by(self) -> str:
+        """Those who closed some of its alerts."""
+        return ", ".join(sorted({each.closed_by for each in self.closed}))
+
+    @property
+    def closed_at(self) -> datetime | None:
+        """The moment at which the last of these was closed."""
+        return max((each.closed_at for each in self.closed if each.closed_at), default=None)
+
+    @property
+    def needs_nothing(self) -> bool:
+        """Return whether a person closed it and so decided that it needs no action."""
+        return bool(self.closed) and self.severity == Severity.INFO
 
     @property
     def mutable(self) -> list[AlertRecord]:
@@ -149,7 +173,7 @@ class AlertGroup:
     @property
     def reopening(self) -> str:
         """The event that opens its alert again after a person has closed it."""
-        return reopening(self.lead.kind)
+        return reopening(self.lead.kind, len(self.closed or self.records))
 
     @property
     def is_acknowledged(self) -> bool:

@@ -6,7 +6,7 @@ A group begins in one of two ways:
   queue has one. If a queue has no worker or is paused, its runs are queued, and if all slots are
   in use, its tasks are late. Such alerts are consequences, and belong to the group of the cause.
 - Tasks: alerts of a kind whose texts give the same cause belong together, such as tasks that fail
-  because of the same error.
+  because of the same error. Those whose alerts a person has closed are a group of their own.
 """
 
 import hashlib
@@ -83,8 +83,6 @@ def _gives_same_reason(cause: Alert, alert: Alert) -> bool:
 def _key(alert: Alert) -> str:
     if alert.kind == Kind.NO_HEARTBEAT:
         return str(alert.kind)
-    if alert.closed is not None:
-        return f"closed-{alert.closed.pk}"
     if alert.is_over:
         # Each delay is a row of its own, though their texts differ in numbers only.
         moment = f"{alert.since:%Y%m%d%H%M%S}" if alert.since else "more"
@@ -98,4 +96,5 @@ def _key(alert: Alert) -> str:
     # Tasks are late for what hinders their queue; they fail by the same error in any queue.
     where = ",".join(alert.queues) if alert.kind == Kind.LATE else ""
     cause = f"{where} {without_numbers(about)}"
-    return f"{alert.kind}-{hashlib.blake2b(cause.encode(), digest_size=6).hexdigest()}"
+    state = "closed-" if alert.closed else ""
+    return f"{state}{alert.kind}-{hashlib.blake2b(cause.encode(), digest_size=6).hexdigest()}"
