@@ -2,7 +2,7 @@
 
 import pytest
 
-from sisy.models import Run, RunState, Task
+from sisy.models import Alert, Run, RunState, Task
 from sisy.records.problems import Kind
 from sisy.runtime.journal import Report
 from sisy.store.run_output import write_while_running
@@ -16,7 +16,7 @@ from tests.support.records import open_alert, scheduled, worker
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
-TIME = "It has been running for 20 min. Its typical duration is 3 s."
+TIME = "Run #{} has been running for 20 min. Its typical duration is 3 s."
 NEXT = "The next run is due at 2026-05-05 13:00:00 UTC: if this one is still running, it will be"
 
 
@@ -41,15 +41,15 @@ def alerts_for(browser):
 
 
 def test_it_says_how_long_it_runs_and_what_becomes_of_the_next_run(hanging):
-    text = alerts_for(browser_of_superuser())
-    assert f"{TIME} The last line that it printed: 'Connecting …'. {NEXT} skipped." in text
-    assert TIME in said("sisy_status")
-    assert TIME in told(f"sisy_alerts show {hanging.pk}")["hanging"]
+    text, time = alerts_for(browser_of_superuser()), TIME.format(hanging.run_id)
+    assert f"{time} The last line that it printed: 'Connecting …'. {NEXT} skipped." in text
+    assert time in said("sisy_status")
+    assert time in told(f"sisy_alerts show {hanging.pk}")["hanging"]
 
 
 def test_what_a_run_printed_is_shown_to_those_who_may_see_it(hanging):
     text = alerts_for(browser_of("view_task"))
-    assert f"{TIME} {NEXT}" in text
+    assert f"{TIME.format(hanging.run_id)} {NEXT}" in text
     assert "Connecting" not in text
 
 
@@ -60,4 +60,24 @@ def test_a_task_whose_runs_may_overlap_has_no_words_about_the_next_run(hanging):
 
 def test_a_run_that_has_ended_in_the_meantime_has_no_such_words(hanging):
     Run.objects.filter(pk=hanging.run_id).update(state="failed", finished_at=NOON)
-    assert "It has been running" not in alerts_for(browser_of_superuser())
+    assert "has been running" not in alerts_for(browser_of_superuser())
+
+
+@pytest.mark.parametrize(("times", "words"), [(1, "recurred once"), (2, "recurred 2 times")])
+def test_an_alert_that_opened_again_says_so_beside_its_start(hanging, times, words):
+    Alert.objects.update(reopened=times)
+    since = "12:02:00"
+    assert f"since {since} , {words}" in alerts_for(browser_of_superuser())
+    assert f"{since} , {words}" in text_of(browser_of_superuser().get("/sisy/alerts/"))
+    shown = said(f"sisy_alerts show {hanging.pk}")
+    assert f"2026-05-05 {since} UTC, {words}" in shown
+    assert "reopened" not in shown
+    assert told(f"sisy_alerts show {hanging.pk}")["reopened"] == times
+    assert f"{words[0].upper()}{words[1:]}. A run is taking" in said("sisy_alerts list")
+    assert f"Since 2026-05-05 {since} UTC, {words}." in said("sisy_status")
+
+
+def test_an_alert_that_has_not_recurred_says_nothing_about_it(hanging):
+    for line in ("sisy_alerts list", f"sisy_alerts show {hanging.pk}", "sisy_status"):
+        assert "ecurred" not in said(line)
+    assert "recurred" not in alerts_for(browser_of_superuser())

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from sisy.alerting.advised_commands import missed_command
 from sisy.alerting.problem import open_key
@@ -51,7 +52,7 @@ def lines_of(
             "what": row.what,
             "since": row.since,
             "state": state_of(row.lead, now),
-            "why": row.why,
+            "why": f"{capfirst(row.recurred)}. {row.why}" if row.recurred else row.why,
         }
         for row in rows_of(alerts, seen)
     ]
@@ -87,6 +88,11 @@ def facts_of(alert: Alert, seen: AlertGroup | None, now: datetime) -> dict[str, 
         "queue": alert.queue,
         "notified": alert.notified_at,
     }
+
+
+def with_recurrence(since: datetime, recurred: str) -> str:
+    """Return when a problem began, and how often it recurred since then, if it did."""
+    return ", ".join(filter(None, (shown(since), recurred)))
 
 
 def next_steps(alert: Alert, fix: str, warning: str, now: datetime) -> Iterator[str]:
@@ -137,7 +143,7 @@ def in_lines(group: AlertGroup, facts: Facts, now: datetime) -> Lines:
     since = None if group.lead.is_over else group.since
     said = f"{group.what}: {group.why}" if group.what else group.why
     lines = [
-        f"{said} Since {shown(since)}." if since else said,
+        f"{said} Since {with_recurrence(since, group.recurred)}." if since else said,
         f"{facts.began_after}." if facts.began_after else "",
         facts.warning,
         facts.backlog,

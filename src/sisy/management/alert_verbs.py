@@ -10,13 +10,21 @@ from django.utils import timezone
 from django.utils.translation import ngettext
 
 from sisy.management import moments
-from sisy.management.alert_text import facts_of, lines_of, next_steps, severity_now, unchanged
+from sisy.management.alert_text import (
+    facts_of,
+    lines_of,
+    next_steps,
+    severity_now,
+    unchanged,
+    with_recurrence,
+)
 from sisy.management.arguments import one_of, whole
 from sisy.management.looks import SEVERITIES
 from sisy.management.verbs import VerbCommand, add_by, add_number, who
 from sisy.models import Alert
 from sisy.models.alert import AlertQuerySet
 from sisy.records.problems import Kind, severity_of
+from sisy.reports import formatting
 from sisy.reports.alerts import seen_now
 from sisy.reports.alerts.facts import Facts, facts_beside
 from sisy.reports.alerts.group import AlertGroup
@@ -158,6 +166,8 @@ class AlertVerbs(VerbCommand):
             return
         facts["message_sent"] = facts.pop("notified")
         facts["kind"] = str(found.get_kind_display())
+        recurred = formatting.recurred(facts.pop("reopened"))
+        facts["since"] = with_recurrence(found.since, recurred)
         steps: list[str] = []
         if found.is_open:
             # The first step is the fix, unwrapped, so that its command can be copied.

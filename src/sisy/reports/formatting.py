@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from django.db import router
 from django.utils import dates, timezone
 from django.utils.html import format_html
-from django.utils.translation import get_language, gettext
+from django.utils.translation import get_language, gettext, ngettext
 from django.utils.translation import override as use_language
 
 from sisy import clock
@@ -123,6 +123,13 @@ def distance(value: datetime, now: datetime) -> str:
 def span(value: timedelta | None) -> str:
     """Return a duration in the format of all pages and commands, or a dash for None."""
     return NOTHING if value is None else duration_text(value)
+
+
+def recurred(times: int) -> str:
+    """Return how often a problem recurred since its alert was opened; empty for never."""
+    if times < 2:
+        return gettext("recurred once") if times else ""
+    return ngettext("recurred %d time", "recurred %d times", times) % times
 
 
 def first_of(names: Sequence[str], number: int | None = None, *, most: int = 3) -> str:

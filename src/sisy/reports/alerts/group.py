@@ -51,6 +51,11 @@ class AlertGroup:
         return min((alert.since for alert in self.alerts if alert.since), default=None)
 
     @property
+    def recurred(self) -> str:
+        """The number of times that it recurred soon, and kept its start, in words."""
+        return formatting.recurred(max((each.reopened for each in self.mutable), default=0))
+
+    @property
     def until(self) -> datetime | None:
         """The last of the occurrences that were missed, or the end of a delay; otherwise None."""
         return max((alert.until for alert in self.alerts if alert.until), default=None)

@@ -33,11 +33,11 @@ def hanging_in_words(using: str, pk: int, task: Task, now: datetime, *, in_full:
 def _sentences(using: str, run: Run, task: Task, now: datetime, *, in_full: bool) -> Iterator[str]:
     assert run.started_at is not None
     usual = usual_of(using, task.pk)
-    words = gettext("It has been running for %(time)s.")
+    # An alert that was opened for an earlier run may be about this one by now.
+    words = gettext("Run #%(run)d has been running for %(time)s.")
+    yield words % {"run": run.pk, "time": rounded_text(now - run.started_at)}
     if usual is not None:
-        words = gettext("It has been running for %(time)s. Its typical duration is %(usual)s.")
-    named = {"time": rounded_text(now - run.started_at), "usual": formatting.span(usual)}
-    yield words % named
+        yield gettext("Its typical duration is %s.") % formatting.span(usual)
     line = _last_line(run) if in_full else ""
     if line:
         yield gettext("The last line that it printed: '%s'.") % line

@@ -126,6 +126,11 @@ class AlertRow:
         return since
 
     @property
+    def recurred(self) -> str:
+        """The number of times that it recurred soon, and kept its start, in words."""
+        return formatting.recurred(max(alert.reopened for alert in self.alerts))
+
+    @property
     def closed_at(self) -> datetime | None:
         """The moment at which the last of them was closed; None if it is open."""
         closed = [alert.closed_at for alert in self.alerts if alert.closed_at]
