@@ -81,3 +81,16 @@ def test_an_alert_that_has_not_recurred_says_nothing_about_it(hanging):
     for line in ("sisy_alerts list", f"sisy_alerts show {hanging.pk}", "sisy_status"):
         assert "ecurred" not in said(line)
     assert "recurred" not in alerts_for(browser_of_superuser())
+
+
+@pytest.mark.parametrize("kind", [Kind.SLOW, Kind.STALLED, Kind.LATE])
+def test_the_page_of_a_run_that_has_ended_does_not_advise_to_cancel_it(hanging, kind):
+    """A heartbeat closes the alert some seconds later."""
+    Alert.objects.update(kind=kind)
+    browser, address = browser_of_superuser(), f"/sisy/runs/{hanging.run_id}/"
+    assert "Open alerts" in text_of(browser.get(f"{address}?parts=alerts"))
+    Run.objects.filter(pk=hanging.run_id).update(state="cancelled", finished_at=NOON)
+    assert "Open alerts" not in text_of(browser.get(f"{address}?parts=alerts"))
+    # The alert about its failure stays.
+    Alert.objects.update(kind=Kind.FAILING)
+    assert "Open alerts" in text_of(browser.get(f"{address}?parts=alerts"))

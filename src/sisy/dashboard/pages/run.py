@@ -140,7 +140,7 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
 
 RunPage.parts = (
     Part(name="head", build=build_head, stale_on=(RUNS, BEAT)),
-    Part(name="alerts", build=build_alerts, stale_on=(BEAT,)),
+    Part(name="alerts", build=build_alerts, stale_on=(RUNS, BEAT)),
     Part(name="output", build=build_output, stale_on=(RUNS, OUTPUT)),
     Part(name="steps", build=build_steps, stale_on=(RUNS, BEAT)),
     Part(name="related", build=build_related, stale_on=(RUNS,)),

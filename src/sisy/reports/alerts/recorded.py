@@ -11,12 +11,15 @@ from django.utils.translation import ngettext
 from sisy.alerting.problem import of_queue
 from sisy.models import Alert as AlertRecord
 from sisy.models import Run, Task
+from sisy.records.choices import LIVE_STATES
 from sisy.records.problems import Kind, Severity
 from sisy.reports.alerts.alert import Alert
 from sisy.reports.errors import MAX_GROUPS_SHOWN
 
 MAX_LATE_SHOWN = 100  # late tasks: many have one cause, and are shown as one problem
 
+UNTIL_ITS_END = (Kind.LATE, Kind.SLOW, Kind.STALLED)
+"""The kinds of problems that a run has only until it ends."""
 ANYTHING = Q()
 """The condition for all alerts."""
 SAME = {
@@ -55,8 +58,12 @@ def about_task(task: Task) -> Q:
 
 
 def about_run(run: Run) -> Q:
-    """Return the condition for alerts that were opened because of a run."""
-    return Q(run_id=run.pk)
+    """Return the condition for alerts that were opened because of a run.
+
+    Once it has ended, it is neither late nor too slow, even if no heartbeat has noticed that yet.
+    """
+    is_of_run = Q(run_id=run.pk)
+    return is_of_run if run.state in LIVE_STATES else is_of_run & ~Q(kind__in=UNTIL_ITS_END)
 
 
 def _newest(found: QuerySet[AlertRecord], most: int) -> tuple[list[AlertRecord], int]:
