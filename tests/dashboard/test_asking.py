@@ -96,7 +96,9 @@ def address_of(site, page, mount="/sisy/"):
 def errors_of(answer):
     """Return the errors on a page, wherever they stand on it."""
     page = answer.content.decode()
-    shown = re.findall(r'<(?:li|p|span)[^>]*class="(?:error|sisy-refusal)"[^>]*>(.*?)<', page)
+    shown = re.findall(
+        r'<(?:li|p|span)[^>]*class="(?:error|sisy-refusal)"[^>]*>(?:<span[^>]*>)?(.*?)<', page
+    )
     return [unescape(words) for words in shown]
 
 

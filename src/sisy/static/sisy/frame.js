@@ -61,6 +61,14 @@ document.addEventListener("click", ({ target }) => {
   if (display?.open && !display.contains(target)) display.open = false;
 });
 
+// A message stays in sight until it is dismissed.
+document.addEventListener("click", ({ target }) => {
+  const message = target.closest?.("[data-sisy-dismiss]")?.closest("li");
+  const list = message?.parentElement;
+  message?.remove();
+  if (list && !list.children.length) list.remove();
+});
+
 for (const field of document.querySelectorAll("[data-sisy-zone]")) {
   field.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 }
