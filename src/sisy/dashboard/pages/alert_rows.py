@@ -31,8 +31,9 @@ def rows_of(
                 _looks(group, now),
                 facts[group.key],
                 _missed_address(page_request, group, facts[group.key].outage),
+                place,
             )
-            for group in groups
+            for group, place in zip(groups, _places(groups), strict=True)
         ],
         "shows_notes": shows_notes,
         "here": page_request.here,
@@ -42,6 +43,15 @@ def rows_of(
         "may_backfill": page_request.may("backfill_task"),
         "mute_hours": [(hours, timedelta(hours=hours)) for hours in MUTE_HOURS],
     }
+
+
+def _places(groups: Sequence[AlertGroup]) -> list[str]:
+    """Return the anchor to which the page returns once a person has handled each group.
+
+    Its row moves down or disappears, so that is the next row; after the last one, the one before.
+    """
+    anchors = [f"at-{group.key}" for group in groups]
+    return [*anchors[1:], anchors[-2] if len(anchors) > 1 else "alerts"] if groups else []
 
 
 def _missed_address(

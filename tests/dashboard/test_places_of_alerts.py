@@ -1,0 +1,58 @@
+"""Where does the page return to once a person has handled an alert?"""
+
+import re
+
+import pytest
+
+from sisy.models import Alert
+from tests.admin.people import browser_of_superuser
+from tests.dashboard.test_recorded_alerts import opened, up
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+def page_with(number):
+    up()
+    for n in range(number):
+        # With another cause each, so that each has a row of its own.
+        opened(subject=f"task:{n}", label=f"task {n}", why=f"{'abc'[n]} failed.", cause="")
+    return browser_of_superuser().get("/sisy/?parts=alerts").content.decode()
+
+
+def rows_in(html):
+    """Return each row: its key, and where its buttons lead back to."""
+    rows = html.split('<li id="alert-')[1:]
+    return [
+        (row.partition('"')[0], set(re.findall(r'name="next" value="/sisy/#([^"]+)"', row)))
+        for row in rows
+    ]
+
+
+def test_the_page_returns_to_the_next_row_and_after_the_last_to_that_before():
+    html = page_with(3)
+    first, second, third = (key for key, _ in rows_in(html))
+    places = [places for _, places in rows_in(html)]
+    assert places == [{f"at-{second}"}, {f"at-{third}"}, {f"at-{second}"}]
+    assert all(f'<span id="at-{key}"></span>' in html for key in (first, second, third))
+
+
+def test_the_page_returns_to_the_list_once_its_only_alert_was_handled():
+    html = page_with(1)
+    assert [places for _, places in rows_in(html)] == [{"alerts"}]
+    assert 'id="alerts"' in html
+
+
+def test_the_page_follows_an_alert_that_is_open_again():
+    page_with(1)
+    Alert.objects.all().close("Sam", Alert.objects.get().since)
+    html = browser_of_superuser().get("/sisy/alerts/").content.decode()
+    assert f'name="next" value="/sisy/alerts/#alert-{Alert.objects.get().pk}"' in html
+
+
+def test_a_message_can_be_dismissed():
+    page = browser_of_superuser().post(
+        "/sisy/alerts/do/acknowledge/", {"pk": opened().pk}, follow=True
+    )
+    html = page.content.decode()
+    assert '<button type="button" class="sisy-dismiss" data-sisy-dismiss' in html
+    assert 'aria-label="Dismiss"' in html
