@@ -111,7 +111,7 @@ def test_closed_alerts_of_one_problem_are_one_row_for_people():
     text = said("sisy_alerts list --all")
     rows = [line.split("  ") for line in text.splitlines()[2:-1]]
     what = [[cell.strip() for cell in row if cell][-4] for row in rows]
-    assert what == ["invoice 0", "backup 7 and 2 more", "invoice 4 and 2 more", "invoice 2"]
+    assert what == ["invoice 2", "invoice 0", "backup 7 and 2 more", "invoice 4 and 2 more"]
     assert "2026-05-05 05:00:00 UTC  closed  No heartbeat was running at night." in text
 
 

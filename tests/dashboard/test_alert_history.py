@@ -71,6 +71,23 @@ def test_the_newest_alert_is_the_first_whether_open_or_closed():
     assert ["open" in row.split() for row in shown()] == [True, False, True]
 
 
+def test_of_alerts_opened_together_the_problem_that_began_last_is_first():
+    """Such as those about what an outage prevented, whose keys are in the order of the tasks."""
+    for hours in (2, 1, 3):
+        task = scheduled(label=f"{hours} h ago")
+        open_alert(task, Kind.MISSED, NOON, since=NOON - hours * HOUR)
+        closed(task, Kind.LATE, NOON, NOON)
+    open_alert(scheduled(label="newest"), Kind.MISSED, NOON + MINUTE, since=NOON - 9 * HOUR)
+    open_rows = [row for row in shown() if "missed" in row]
+    assert [row.split()[2] for row in open_rows] == ["newest", "1", "2", "3"]
+    assert [line.split()[3] for line in said("sisy_alerts list").splitlines()[2:6]] == [
+        "newest",
+        "1",
+        "2",
+        "3",
+    ]
+
+
 def test_an_open_alert_says_who_handles_it():
     alerts = [open_alert(scheduled(label=f"task {n}"), Kind.SILENT, NOON) for n in range(3)]
     Alert.objects.filter(pk=alerts[0].pk).acknowledge("ann", NOON)

@@ -7,9 +7,11 @@ An index leads to the alerts of a task. No index has those of a kind or in a sta
 these reads the newest `MAX_LOOKED_AT` alerts. The reader can continue from there.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 
 from django.utils.text import capfirst
 from django.utils.translation import gettext
@@ -189,11 +191,14 @@ def page_of_alerts(using: str, filters: AlertFilter, before: int | None) -> Aler
 def rows_of(alerts: Iterable[AlertRecord], seen: Mapping[int, AlertGroup]) -> list[AlertRow]:
     """Return the rows of a list. Closed alerts of one problem are one row.
 
+    Of the alerts that were opened together, open ones come first, by the start of their problem.
+
     Args:
+        alerts: the newest first.
         seen: what the latest runs say, by the key of each open alert; see `seen_now`.
     """
     together: dict[Hashable, list[AlertRecord]] = {}
-    for alert in alerts:
+    for alert in _by_start(alerts):
         together.setdefault(_row_of(alert), []).append(alert)
     return [
         AlertRow(alerts=tuple(several), seen=seen.get(several[0].pk))
@@ -225,6 +230,17 @@ def _of_rows(alerts: Sequence[AlertRecord], most: int) -> Sequence[AlertRecord]:
         if len(rows) > most:
             return alerts[:place]
     return alerts
+
+
+def _by_start(alerts: Iterable[AlertRecord]) -> Iterator[AlertRecord]:
+    # A heartbeat opens the alerts of a round in the order of the keys of their tasks, as texts.
+    for _, together in groupby(alerts, key=attrgetter("opened_at")):
+        yield from sorted(together, key=_start_if_open, reverse=True)
+
+
+def _start_if_open(alert: AlertRecord) -> tuple[bool, datetime]:
+    # Closed ones stay in their order, after those that are open.
+    return alert.is_open, alert.since if alert.is_open else alert.opened_at
 
 
 def _row_of(alert: AlertRecord) -> Hashable:
