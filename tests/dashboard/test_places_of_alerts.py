@@ -5,8 +5,12 @@ import re
 import pytest
 
 from sisy.models import Alert
-from tests.admin.people import browser_of_superuser
+from sisy.records.problems import Kind
+from sisy.reports.errors import MAX_GROUPS_SHOWN
+from tests.admin.people import browser_of, browser_of_superuser
 from tests.dashboard.test_recorded_alerts import opened, up
+from tests.support.moments import HOUR, NOON
+from tests.support.records import open_alert, scheduled
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -56,3 +60,27 @@ def test_a_message_can_be_dismissed():
     html = page.content.decode()
     assert '<button type="button" class="sisy-dismiss" data-sisy-dismiss' in html
     assert 'aria-label="Dismiss"' in html
+
+
+def handles(browser):
+    html = browser.get("/sisy/alerts/").content.decode()
+    return re.findall(r'<a href="([^"]+)">Handle<', html)
+
+
+def test_the_list_of_all_alerts_leads_to_the_buttons_of_each_open_one():
+    task = scheduled(label="old")
+    first = open_alert(task, Kind.FAILING, NOON, since=NOON - HOUR)
+    opened(subject="call:shop.send", task_id=None)
+    closed = opened(subject="task:99", task_id=99)
+    Alert.objects.filter(pk=closed.pk).close("Sam", NOON)
+    others = range(100, 100 + MAX_GROUPS_SHOWN)
+    newest = [opened(subject=f"task:{n}", task_id=n) for n in others]
+    # The overview only counts the oldest two. The page of its task lists one of them.
+    assert handles(browser_of_superuser()) == [
+        *(f"/sisy/#record-{alert.pk}" for alert in reversed(newest)),
+        f"/sisy/tasks/{task.pk}/#record-{first.pk}",
+    ]
+    for address, alert in (("/sisy/", newest[0]), (f"/sisy/tasks/{task.pk}/", first)):
+        html = browser_of_superuser().get(f"{address}?parts=alerts").content.decode()
+        assert f'id="record-{alert.pk}"' in html
+    assert handles(browser_of("view_task")) == []

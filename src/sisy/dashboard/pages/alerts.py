@@ -1,6 +1,6 @@
 """The page of all alerts, open and closed, newest first."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from sisy.dashboard.parameters import a_key, of_filter
 from sisy.models import Alert, Run, Task
 from sisy.reports.alerts import seen_now
 from sisy.reports.alerts.history import KINDS, AlertFilter, AlertRow, page_of_alerts, rows_of
+from sisy.reports.alerts.recorded import listed_first
 from sisy.reports.ledger import key_of
 
 MAX_AFFECTED_SHOWN = 50  # closed alerts that share a row
@@ -51,17 +52,47 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
     seen = seen_now(using, found.alerts, now, in_full=page_request.sees_details)
     rows = rows_of(found.alerts, seen)
     older = found.next_before
+    tasks = _existing(using, Task, [one.task_id for one in found.alerts])
+    may_handle = page_request.may("handle_alert")
+    on_overview = listed_first(using) if may_handle and seen else set()
     return {
-        "rows": [(row, row.lead.is_muted(now), _affected(row)) for row in rows],
-        "tasks": _existing(using, Task, [one.task_id for one in found.alerts]),
+        "rows": [
+            (
+                row,
+                row.lead.is_muted(now),
+                _affected(row),
+                _buttons_of(page_request, row.lead, on_overview, tasks) if may_handle else "",
+            )
+            for row in rows
+        ],
+        "tasks": tasks,
         "runs": _existing(using, Run, _runs_in(rows)),
         "here": page_request.here,
-        "may_handle": page_request.may("handle_alert"),
+        "may_handle": may_handle,
         "is_filtered": not filters.is_anything,
         "is_cut_short": found.is_cut_short,
         "newest": f"?{filters.query()}" if before is not None else "",
         "older": f"?{filters.query(before=str(older))}" if older is not None else "",
     }
+
+
+def _buttons_of(
+    page_request: PageRequest, alert: Alert, on_overview: Set[int], tasks: Set[int]
+) -> str:
+    """Return the address of the row with the buttons of an open alert; empty if there is none.
+
+    Args:
+        on_overview: the keys of the alerts that the overview lists. It only counts older ones.
+        tasks: the keys of the tasks that exist.
+    """
+    anchor = f"#record-{alert.pk}"
+    if not alert.is_open:
+        return ""
+    if alert.pk in on_overview:
+        return page_request.address("overview") + anchor
+    if alert.task_id in tasks:
+        return page_request.address("task", alert.task_id) + anchor
+    return ""
 
 
 def _affected(row: AlertRow) -> Sequence[Alert]:

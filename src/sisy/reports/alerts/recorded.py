@@ -52,6 +52,13 @@ def recorded_alerts(using: str, about: Q = ANYTHING) -> Iterator[Alert]:
         yield Alert(kind=Kind.FAILING, severity=Severity.ERROR, why=words, number=more)
 
 
+def listed_first(using: str) -> set[int]:
+    """Return the keys of the open alerts that `recorded_alerts` yields and does not only count."""
+    found = AlertRecord.objects.using(using).open().order_by("-pk").values_list("pk", flat=True)
+    late = found.filter(kind=Kind.LATE)[:MAX_LATE_SHOWN]
+    return {*late, *found.exclude(kind=Kind.LATE)[:MAX_GROUPS_SHOWN]}
+
+
 def about_task(task: Task) -> Q:
     """Return the condition for alerts about a task, or about its queue."""
     return Q(task_id=task.pk) | Q(subject=of_queue(task.queue))
