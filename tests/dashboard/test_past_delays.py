@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sisy.models import Alert, Run, RunState, Task, task_with_callable
+from sisy.models import Alert, Process, Role, Run, RunState, Task, task_with_callable
 from sisy.records.problems import Kind
 from sisy.reports.alerts import find_alerts
 from sisy.reports.alerts.grouping import grouped
@@ -14,6 +14,7 @@ from tests.admin.pages import text_of
 from tests.admin.people import browser_of
 from tests.app import jobs
 from tests.commands.calling import said, told
+from tests.roles.steps import LEASE
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -130,8 +131,49 @@ def test_tasks_that_were_spread_since_are_not_due_together_again():
         Task.objects.filter(pk=task.pk).update(next_run=MIDNIGHT + DAY + number * MINUTE)
     [alert] = shown()
     assert alert.again_at is None
-    assert alert.fix == "The tasks are no longer due at the same time."
+    assert alert.fix == "The next runs of these tasks start at different times."
     assert "Spread…" not in text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+
+
+@pytest.mark.parametrize(
+    ("number", "fix"),
+    [
+        (4, f"4 {AGAIN} The workers of the queue can start them all at once."),
+        (5, f"5 {AGAIN} To avoid another delay, spread"),
+    ],
+)
+def test_tasks_that_fit_in_the_slots_of_their_queue_need_no_advice(number, fix):
+    for queue in ("default", "other"):
+        Process.join(Role.WORKER, using="default", now=NOON, lease=LEASE, queues=(queue,), slots=4)
+    tasks = tasks_of(30)
+    delayed(tasks)
+    for task in tasks[number:]:
+        task.pause()
+    [alert] = shown()
+    assert alert.fix.startswith(f"At {MORNING}, {fix}")
+    assert (alert.again_at is None) == (number == 4)
+    page = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    assert ("Spread…" in page) == (number == 5)
+    assert ("will happen again" in page) == (number == 5)
+    assert ("spread their schedules" in said("sisy_alerts list")) == (number == 5)
+
+
+def test_tasks_that_cannot_be_spread_need_more_workers():
+    delayed(tasks_of(30, schedule="0,1 0 * * *"))
+    Task.objects.update(next_run=MIDNIGHT + DAY)
+    [alert] = shown()
+    assert alert.fix == f"At {MORNING}, 30 {AGAIN} To avoid another delay, start more workers."
+    page = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
+    assert "Over, but will happen again" in page
+    assert "Spread…" not in page
+    assert "Open tasks" in page
+
+
+def test_tasks_with_a_spread_do_not_start_together_again():
+    delayed(tasks_of(30, spread=HOUR))
+    [alert] = shown()
+    assert alert.fix == "The next runs of these tasks start at different times."
+    assert alert.again_at is None
 
 
 def test_what_was_over_a_day_ago_is_not_shown():
@@ -189,7 +231,7 @@ def test_each_moment_is_a_row_and_the_longest_are_shown():
 def test_only_the_alerts_that_were_closed_last_are_read():
     def statements():
         with CaptureQueriesContext(connection) as queries:
-            list(recovered_alerts("default", NOON))
+            list(recovered_alerts("default", NOON, {"default": 4}))
         return len(queries)
 
     tasks = tasks_of(MAX_CLOSED_READ + 100)
@@ -197,7 +239,7 @@ def test_only_the_alerts_that_were_closed_last_are_read():
     few = statements()
     delayed(tasks, due=MIDNIGHT + HOUR)
     assert statements() <= few + 1
-    assert few <= 5
+    assert few <= 6
     assert sum(delay.number for delay in past_delays("default", NOON)) <= MAX_CLOSED_READ
 
 

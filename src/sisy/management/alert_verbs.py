@@ -9,6 +9,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.translation import ngettext
 
+from sisy.alerting.capacity import running
 from sisy.management import moments
 from sisy.management.alert_text import (
     facts_of,
@@ -32,6 +33,7 @@ from sisy.reports.alerts.recovered import DAY, closed_in_words, closed_since, re
 from sisy.reports.alerts.streaks import KINDS as MAY_FLAP
 from sisy.reports.ledger import key_of
 from sisy.reports.notes import first_line
+from sisy.reports.peaks import slots_by_queue
 from sisy.runtime.durations import in_zone
 
 MAX_HOURS = 24 * 366
@@ -142,10 +144,13 @@ class AlertVerbs(VerbCommand):
 
     def _say_what_is_over(self) -> None:
         """Say how many alerts were closed recently, and which delays may recur."""
-        if closed := closed_since(self.using, self.now - DAY):
-            said = closed_in_words(closed)
-            self.say(f"{said} To list closed alerts, too: manage.py sisy_alerts list --all")
-        for alert in recovered_alerts(self.using, self.now) if closed else ():
+        closed = closed_since(self.using, self.now - DAY)
+        if not closed:
+            return
+        said = closed_in_words(closed)
+        self.say(f"{said} To list closed alerts, too: manage.py sisy_alerts list --all")
+        _, workers = running(self.using, self.now)
+        for alert in recovered_alerts(self.using, self.now, slots_by_queue(workers)):
             self.explain(f"{alert.why} {alert.fix}".rstrip())
 
     def do_show(self, *, alert: int, **options: Any) -> None:

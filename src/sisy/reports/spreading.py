@@ -82,6 +82,11 @@ def spread_copy(task: Task, way: str) -> Task | None:
     return changed
 
 
+def can_be_spread(task: Task) -> bool:
+    """Return whether one of the `WAYS` lets a task start at another moment."""
+    return any(spread_copy(task, way) is not None for way in WAYS)
+
+
 def _leaves_room(task: Task, spread: timedelta) -> bool:
     """Return whether a spread is at most half of the time between the next occurrences."""
     try:

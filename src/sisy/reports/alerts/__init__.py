@@ -35,6 +35,7 @@ from sisy.reports.alerts.recovered import recovered_alerts
 from sisy.reports.alerts.streaks import with_latest_runs
 from sisy.reports.alerts.tasks import broken_alerts, failed_alerts, late_alerts, missed_alerts
 from sisy.reports.errors import MAX_GROUPS_SHOWN
+from sisy.reports.peaks import slots_by_queue
 
 __all__ = [
     "MAX_GROUPS_SHOWN",
@@ -103,7 +104,8 @@ def find_alerts(
     recorded = list(recorded_alerts(using))
     unrecorded = without_recorded((alert for kind in kinds for alert in kind), recorded)
     others = with_closed(using, unrecorded)
-    found = [*recorded, *others, *recovered_alerts(using, now)]
+    over = recovered_alerts(using, now, slots_by_queue(fleet.workers))
+    found = [*recorded, *others, *over]
     alerts = with_gaps(using, with_latest_runs(using, found, now, in_full=in_full), now)
     return sorted(alerts, key=_rank)
 

@@ -71,7 +71,9 @@ class Alert:
     next_run: datetime | None = None
     """When a task that missed occurrences is due next; None if it is not due again."""
     again_at: datetime | None = None
-    """When the tasks of such a delay are due together again; None if they are not."""
+    """When too many tasks of such a delay are due together again; None if they are not."""
+    is_spreadable: bool = False
+    """True if these tasks can be spread."""
 
     @property
     def is_about_site(self) -> bool:

@@ -19,13 +19,13 @@ from sisy.alerting.problem import as_sentence
 from sisy.models import Alert as AlertRecord
 from sisy.models import Run, Task
 from sisy.reports.alerts.alert import Alert, Kind, Severity
+from sisy.reports.alerts.recurrence import APART, Recurrence
 from sisy.runtime.durations import in_zone, rounded_text
 
 KINDS = (Kind.LATE, Kind.QUEUED)
 NO_TIME, DAY = timedelta(0), timedelta(days=1)
 MAX_CLOSED_READ = 500  # alerts that were closed last
 MAX_DELAYS_SHOWN = 3  # those that were longest
-MAX_DUE_COUNTED = 10_000  # tasks that are due together again
 
 T = TypeVar("T")
 
@@ -87,20 +87,26 @@ def closed_in_words(closed: int) -> str:
     return words % number
 
 
-def recovered_alerts(using: str, now: datetime) -> Iterator[Alert]:
-    """Yield the delays of the last 24 hours that are over, the longest first."""
+def recovered_alerts(using: str, now: datetime, slots: Mapping[str, int]) -> Iterator[Alert]:
+    """Yield the delays of the last 24 hours that are over, the longest first.
+
+    Args:
+        slots: how many slots the workers have, by queue.
+    """
     delays = past_delays(using, now)
     for delay in delays[:MAX_DELAYS_SHOWN]:
+        again = delay.again_at and Recurrence.of(using, delay.queue, delay.again_at, slots)
         yield Alert(
             kind=Kind.LATE if delay.number else Kind.QUEUED,
             severity=Severity.INFO,
             why=in_words(delay),
-            fix=_fix(using, delay),
+            fix=str(again or APART) if delay.is_due_again else "",
             since=delay.due,
             until=delay.due + delay.waited,
             queues=(delay.queue,),
             is_over=True,
-            again_at=delay.again_at,
+            again_at=again.at if again and again.is_too_much else None,
+            is_spreadable=bool(again and again.is_spreadable),
         )
     if more := len(delays[MAX_DELAYS_SHOWN:]):
         words = ngettext(
@@ -205,24 +211,6 @@ def in_words(delay: Delay) -> str:
         "waited": rounded_text(delay.waited),
     }
     return f"{words % named}{cause}"
-
-
-def _fix(using: str, delay: Delay) -> str:
-    if not delay.is_due_again:
-        return ""
-    if delay.again_at is None:
-        return gettext("The tasks are no longer due at the same time.")
-    due = Task.objects.using(using).active().filter(next_run=delay.again_at, queue=delay.queue)
-    number = due.order_by()[:MAX_DUE_COUNTED].count()
-    words = ngettext(
-        "At %(again)s, %(number)d task of this queue is due again. To avoid another delay, start "
-        "more workers.",
-        "At %(again)s, %(number)d tasks of this queue are due together again. To avoid another "
-        "delay, spread their schedules with 'h' or the field 'spread', or start more workers.",
-        number,
-    )
-    again = in_zone(delay.again_at, timezone.get_current_timezone())
-    return words % {"number": number, "again": again}
 
 
 def _most_common(values: Iterable[T]) -> T | None:
