@@ -169,6 +169,18 @@ class TestPage:
         assert "15:00:00 also at 20:00:00 , 2026-05-06 00:00:00" in times
         assert times.count("Spread…") == 1
 
+    def test_a_busy_time_is_spread_only_if_that_helps(self):
+        Process.join(
+            Role.WORKER, using="default", now=NOON, lease=LEASE, slots=2, queues=("default",)
+        )
+        for hour, number, minute in ((3, 2, "0"), (4, 3, "0"), (5, 3, "0,1")):
+            for n in range(number):
+                scheduled(f"{minute} {hour} * * *", label=f"at {hour} ({n})")
+        text = text_of(browser_of("view_task").get("/sisy/load/?parts=map"))
+        times = text[text.index("Busiest times") :]
+        buttons = dict(re.findall(r"0(\d):00:00 .*?(Spread…|Open tasks)", times))
+        assert buttons == {"3": "Open tasks", "4": "Spread…", "5": "Open tasks"}
+
     def test_a_constant_load_is_the_base_of_the_bars(self):
         for n in range(3):
             scheduled("* * * * *", label=f"poll {n}")

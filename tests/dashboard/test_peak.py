@@ -226,6 +226,17 @@ def test_spread_tasks_show_when_they_start_and_the_load_now(pile):
     assert all(cell.starts == int(cell.starts) for cell in load.before)
 
 
+def test_without_a_way_the_page_offers_the_first_that_changes_a_task(pile):
+    for task in pile:
+        task.schedule = "h 0 * * *"
+        task.save()
+    client, address = browser_of_superuser(), f"{AT}&minutes=60"
+    page = client.get(address)
+    assert "Nothing to change" not in text_of(page)
+    assert 'way=15" aria-current="true"' in page.content.decode()
+    assert "Nothing to change" in text_of(client.get(f"{address}&way=h"))
+
+
 def test_a_spread_is_saved_and_the_schedule_stays(pile):
     client = browser_of_superuser()
     client.post(f"{AT}&way=15", {"pk": [pile[0].pk]})

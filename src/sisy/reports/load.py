@@ -71,6 +71,16 @@ class DueGroup:
         except ScheduleError:
             return None
 
+    def task(self, due: datetime) -> Task:
+        """Return a task like those of the group, which is due at a moment and is not stored."""
+        return Task(
+            label=self.key,
+            schedule=self.expression,
+            timezone=self.timezone,
+            spread=self.spread,
+            next_run=due,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueGroups:

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from sisy import conf
 from sisy.models import Process
 from sisy.reports.load import MAX_MOMENTS_LISTED, NO_TIME, DueGroup
+from sisy.reports.spreading import can_be_spread
 from sisy.runtime.durations import duration_text
 from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
@@ -78,6 +79,7 @@ class Moment:
         tasks: the labels of tasks, each with the number of further tasks with its schedule.
         work: the runs by their queue.
         again: other seconds in which the same tasks start, in their order.
+        is_spreadable: whether some of the tasks can be spread.
     """
 
     due: datetime
@@ -85,6 +87,17 @@ class Moment:
     tasks: Sequence[tuple[str, int]]
     work: Mapping[str, Work]
     again: Sequence[datetime] = ()
+    is_spreadable: bool = False
+
+    def exceeds(self, slots: Mapping[str, int]) -> bool:
+        """Return whether more runs start than the workers have slots for, by queue.
+
+        The slots of runs that other engines execute are unknown, so several of these do.
+        """
+        elsewhere = self.number - sum(each.number for each in self.work.values())
+        return round(elsewhere) > 1 or any(
+            round(each.number) > slots.get(queue, 0) for queue, each in self.work.items()
+        )
 
 
 def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[Moment]:
@@ -136,6 +149,7 @@ def _moments(
             ],
             work=_work((groups[place], number) for place, number in by[due].items()),
             again=again,
+            is_spreadable=any(can_be_spread(groups[place].task(due)) for place in by[due]),
         )
         for due, *again in islice(map(sorted, alike.values()), MAX_MOMENTS_NAMED)
     ]

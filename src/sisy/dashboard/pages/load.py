@@ -110,7 +110,12 @@ def build_load(page_request: PageRequest) -> dict[str, Any]:
             for name, row in by_day(week, zone)
         ],
         "moments": [
-            (moment, longest_wait(moment.work, by_queue)) for moment in busiest_of(page_request)
+            (
+                moment,
+                longest_wait(moment.work, by_queue),
+                moment.is_spreadable and moment.exceeds(by_queue),
+            )
+            for moment in busiest_of(page_request)
         ],
         "is_over": bool(slots) and any(cell.busy > slots for cell in (*day, *week)),
     }

@@ -70,11 +70,11 @@ class PeakPage(Page):
         wanted = {key_of(text) for text in request.POST.getlist("pk")}
         # Since the page was shown, tasks may have been due that are selected.
         listed_at = moment_of(request.POST.get("listed_at", "")) or page_request.now
-        found = tasks_of(page_request, since=listed_at)
+        found, way = tasks_of(page_request, since=listed_at)
         chosen = [one for one in found if one.task.pk in wanted]
         if not wanted:
             messages.error(request, gettext("Nothing is selected."), fail_silently=True)
-        elif not is_confirmed(page_request) and (question := _question(page_request, chosen)):
+        elif not is_confirmed(page_request) and (question := _question(chosen, way)):
             return ask(page_request, question, request.get_full_path(), self.tab)
         else:
             page_request.show(spread(request.user, chosen))
@@ -93,9 +93,9 @@ class PeakPage(Page):
         return gettext("Due from %(start)s to %(end)s") % named
 
 
-def _question(page_request: PageRequest, chosen: list[DueTask]) -> Question | None:
+def _question(chosen: list[DueTask], way: str) -> Question | None:
     labels = [one.task.label for one in chosen if one.changed is not None]
-    return confirming.spread(labels, str(WAYS_IN_WORDS[way_of(page_request)]))
+    return confirming.spread(labels, str(WAYS_IN_WORDS[way]))
 
 
 def span_of(page_request: PageRequest) -> tuple[datetime, datetime]:
@@ -109,30 +109,36 @@ def span_of(page_request: PageRequest) -> tuple[datetime, datetime]:
     return start, start + width
 
 
-def way_of(page_request: PageRequest) -> str:
-    """Return how to spread the tasks."""
-    way = page_request.asked.get("way", "")
-    return way if way in WAYS else HASHED
-
-
 def has_begun(page_request: PageRequest, now: datetime) -> bool:
     """Return whether a moment is in the time span, unless that is a single second."""
     start, end = span_of(page_request)
     return end - start > SECOND and start < now < end
 
 
-def tasks_of(page_request: PageRequest, since: datetime) -> list[DueTask]:
-    """Return the tasks that are due in the time span, from ``since`` on if it has begun then."""
+def tasks_of(page_request: PageRequest, since: datetime) -> tuple[list[DueTask], str]:
+    """Return the tasks that are due in the time span, and how to spread them.
+
+    If the address does not name a way, it is the first one that changes a task.
+
+    Args:
+        since: the tasks are due from then on, if the span has begun by then.
+    """
     start, end = span_of(page_request)
     groups = groups_of(page_request, end).groups
     first = since if has_begun(page_request, since) else start
-    return due_tasks(page_request.using, groups, first, end, way_of(page_request))
+    asked = page_request.asked.get("way", "")
+    found = []
+    for way in [asked] if asked in WAYS else WAYS:
+        found.append((due_tasks(page_request.using, groups, first, end, way), way))
+        if any(one.changed is not None for one in found[-1][0]):
+            return found[-1]
+    return found[0]
 
 
 def build_tasks(page_request: PageRequest) -> dict[str, Any]:
     start, _ = span_of(page_request)
     now = page_request.now
-    found = tasks_of(page_request, since=now)
+    found, chosen = tasks_of(page_request, since=now)
     changed, pile = [one for one in found if one.changed is not None], pile_of(found)
     begin = start.replace(minute=0, second=0, microsecond=0)
     # The other tasks would hide what changes.
@@ -151,9 +157,9 @@ def build_tasks(page_request: PageRequest) -> dict[str, Any]:
         "changed": len(changed),
         "pile": {one.task.pk for one in pile},
         "has_declared": any(one.task.is_declared for one in changed),
-        "way": way_of(page_request),
+        "way": chosen,
         "ways": [(_address(page_request, way), WAYS_IN_WORDS[way], way) for way in WAYS],
-        "here": _address(page_request, way_of(page_request)),
+        "here": _address(page_request, chosen),
         "may_change": page_request.may("change_task"),
         "zone": timezone.get_current_timezone_name(),
         "minutes": int(SLICE.total_seconds() / 60),
