@@ -23,7 +23,7 @@ OCCURRENCES_COMPARED = 4  # of a task, to find out how often it is due
 PREVIEW, SLICE = timedelta(hours=2), timedelta(minutes=5)
 
 HASHED = "h"
-"""Write ``h`` in the schedule, so that each task gets a minute of its own."""
+"""Write ``h`` in the schedule, so that the minute depends on the label of the task."""
 SPREADS = {"15": timedelta(minutes=15), "60": timedelta(hours=1)}
 """The spreads on offer, by their minutes."""
 WAYS = (HASHED, *SPREADS)

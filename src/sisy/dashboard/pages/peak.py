@@ -37,7 +37,7 @@ SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 WIDTHS = ("0", "15", "60")
 """The minutes of a time span; 0 is a second."""
 WAYS_IN_WORDS = {
-    HASHED: _("its own minute (h)"),
+    HASHED: _("a minute derived from its label (h)"),
     "15": _("a delay of up to 15 min"),
     "60": _("a delay of up to 1 h"),
 }
