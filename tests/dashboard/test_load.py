@@ -158,8 +158,19 @@ class TestPage:
         scheduled("*/5 * * * *", label="sweep")
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert "7 repeating tasks, 2 slots" in text
-        assert "2026-05-06 00:00:00 7 invoices 0 and 5 more , sweep Spread…" in text
+        assert "2026-05-06 00:00:00 7 invoices 0 (and 5 more) , sweep Spread…" in text
         assert "▲ marks times when the average number of concurrent runs" in text
+
+    def test_a_busy_time_names_first_what_is_seldom_due_and_counts_the_rest(self):
+        for n in range(4):
+            scheduled(f"* * * * * */{n + 2}", label=f"poll {n}")
+        scheduled("*/5 * * * *", label="sweep")
+        for n in range(3):
+            scheduled("0 * * * *", label=f"hourly {n}")
+        scheduled("0 3 * * *", label="backup")
+        text = text_of(browser_of("view_task").get("/sisy/load/"))
+        times = text[text.index("Busiest times") :]
+        assert "03:00:00 9 backup, hourly 0 (and 2 more) , sweep and 4 more Spread…" in times
 
     def test_busy_times_with_the_same_tasks_are_one_row(self):
         for n in range(2):
@@ -187,18 +198,18 @@ class TestPage:
         scheduled("0 0 * * *", label="nightly")
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert (
-            "45 runs start in every quarter of an hour. The bars show how many more start: "
-            "at most 1. Click a bar to see its tasks." in text
+            "Each bar shows the runs that start in a quarter of an hour: at most 1. The 45 runs that "
+            "start in every quarter of an hour are left out. Click a bar to see its tasks." in text
         )
         assert "00:00:00: +1, in all 46 starting" in text
-        assert "runs that start per hour, in addition to the 180 that start in every hour" in text
+        assert "runs that start per hour, without the 180 that start in every hour" in text
 
     def test_without_a_constant_load_the_bars_show_all_runs(self):
         scheduled("0 0 * * *", label="nightly")
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert (
-            "Runs that start in a quarter of an hour: at most 1. Click a bar to see its tasks."
-            in text
+            "Each bar shows the runs that start in a quarter of an hour: at most 1. Click a bar to "
+            "see its tasks." in text
         )
 
     def test_the_first_bar_is_the_current_quarter_of_an_hour(self, at_time):

@@ -96,7 +96,7 @@ def test_the_load_page_says_how_long_the_last_of_many_runs_will_wait():
     worker()
     took(invoices(), 100 * SECOND)
     page = text_of(browser_of("view_task").get("/sisy/load/"))
-    assert f"invoice 0 and 29 more ▲ {ABOUT} Spread…" in page
+    assert f"invoice 0 (and 29 more) ▲ {ABOUT} Spread…" in page
 
 
 def test_the_load_page_says_nothing_if_each_run_finds_a_slot_or_no_worker_is_up():

@@ -76,9 +76,11 @@ class Moment:
     """A second in which many runs start, and most of their tasks.
 
     Attributes:
-        tasks: the labels of tasks, each with the number of further tasks with its schedule.
+        tasks: the labels of tasks, the most seldom due first, each with the number of further
+            tasks with its schedule.
         work: the runs by their queue.
         again: other seconds in which the same tasks start, in their order.
+        more: the number of runs of other tasks.
         is_spreadable: whether some of the tasks can be spread.
     """
 
@@ -87,6 +89,7 @@ class Moment:
     tasks: Sequence[tuple[str, int]]
     work: Mapping[str, Work]
     again: Sequence[datetime] = ()
+    more: int = 0
     is_spreadable: bool = False
 
     def exceeds(self, slots: Mapping[str, int]) -> bool:
@@ -109,12 +112,14 @@ def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[
     often: list[tuple[int, Schedule]] = []
     due_at: Counter[datetime] = Counter()
     by: dict[datetime, Counter[int]] = {}
+    times: dict[int, int] = {}
     for place, group in enumerate(groups):
         schedule = None if group.spread else group.schedule()
         if schedule is None:
             continue
         first, last = map(just_before, group.within(start, end))
-        if schedule.count_between(first, last) > MAX_MOMENTS_LISTED:
+        times[place] = schedule.count_between(first, last)
+        if times[place] > MAX_MOMENTS_LISTED:
             often.append((place, schedule))
             continue
         for due in schedule.between(first, last):
@@ -127,32 +132,52 @@ def busiest(groups: Sequence[DueGroup], start: datetime, end: datetime) -> list[
             if first <= due < last and schedule.next_after(just_before(due)) == due:
                 _add(due_at, by, due, place, groups[place].number)
     found = heapq.nlargest(2 * CANDIDATES, due_at, key=due_at.__getitem__)
-    return _moments(groups, {due: by[due] for due in found if due_at[due] > 1}, due_at)
+    return _moments(groups, {due: by[due] for due in found if due_at[due] > 1}, due_at, times)
 
 
 def _moments(
     groups: Sequence[DueGroup],
     by: "Mapping[datetime, Counter[int]]",
     due_at: Mapping[datetime, float],
+    times: Mapping[int, int],
 ) -> list[Moment]:
-    """Return seconds in the order in which they are given, those with the same tasks as one."""
+    """Return seconds in the order in which they are given, those with the same tasks as one.
+
+    Args:
+        times: how often each group is due in the range.
+    """
     alike: dict[Hashable, list[datetime]] = defaultdict(list)
     for due, places in by.items():
         alike[frozenset(places.items())].append(due)
     return [
-        Moment(
-            due=due,
-            number=due_at[due],
-            tasks=[
-                (groups[place].key, max(0, round(number) - 1))
-                for place, number in by[due].most_common(MAX_TASKS_NAMED)
-            ],
-            work=_work((groups[place], number) for place, number in by[due].items()),
-            again=again,
-            is_spreadable=any(can_be_spread(groups[place].task(due)) for place in by[due]),
-        )
+        _moment(groups, due, again, by[due], due_at[due], times)
         for due, *again in islice(map(sorted, alike.values()), MAX_MOMENTS_NAMED)
     ]
+
+
+def _moment(
+    groups: Sequence[DueGroup],
+    due: datetime,
+    again: Sequence[datetime],
+    numbers: "Counter[int]",
+    number: float,
+    times: Mapping[int, int],
+) -> Moment:
+    # What is due all the time is due at every busy moment. What is seldom due tells them apart.
+    places = sorted(numbers, key=lambda place: (times[place], -numbers[place], groups[place].key))
+    tasks = [
+        (groups[place].key, max(0, round(numbers[place]) - 1))
+        for place in places[:MAX_TASKS_NAMED]
+    ]
+    return Moment(
+        due=due,
+        number=number,
+        tasks=tasks,
+        more=max(0, round(number) - sum(1 + more for _, more in tasks)),
+        work=_work((groups[place], numbers[place]) for place in places),
+        again=again,
+        is_spreadable=any(can_be_spread(groups[place].task(due)) for place in places),
+    )
 
 
 def _work(members: Iterable[tuple[DueGroup, float]]) -> dict[str, Work]:
