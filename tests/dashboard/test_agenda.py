@@ -1,7 +1,6 @@
 """What will happen tonight? The page lists by time what is seldom due."""
 
 import re
-from urllib.parse import urlencode
 
 import pytest
 from django.core.cache import cache
@@ -40,7 +39,7 @@ def test_what_is_seldom_due_is_listed_by_time():
 def test_tasks_with_one_schedule_share_a_line():
     for number in range(5):
         scheduled("0 3 * * *", label=f"invoice {number}")
-    assert "03:00:00 invoice 0 and 4 more" in listed()
+    assert "03:00:00 invoice 0 (and 4 more) Open tasks" in listed()
 
 
 def test_tasks_that_are_due_often_are_only_counted():
@@ -50,18 +49,37 @@ def test_tasks_that_are_due_often_are_only_counted():
     words = listed()
     assert "2 tasks that are due more than 6 times are not listed: poll, mail." in words
     assert "16:00:00 sync" in words
-    assert words.count("mail") == words.count("poll") == 1
+    assert "poll due 8 times mail due 288 times Open all tasks" in words
+    assert words.count("mail") == words.count("poll") == 2
 
 
 def test_tasks_that_are_due_often_are_named_as_groups(monkeypatch):
     for number in range(3):
         scheduled("0 * * * *", label=f"poll {number}")
         scheduled(f"*/1{number} * * * *", label=f"check {number}")
-    assert "not listed: poll 0 (and 2 more), check 2, check 0, check 1. Open" in listed()
-    monkeypatch.setattr(report, "MAX_FREQUENT_NAMED", 2)
+    assert "not listed: poll 0 (and 2 more), check 2, check 0, check 1. poll 0" in listed()
+    monkeypatch.setattr("sisy.dashboard.pages.load.MAX_FREQUENT_NAMED", 2)
     cache.clear()
     assert "6 tasks that are" in listed()
-    assert "not listed: poll 0 (and 2 more), check 2 and 2 more. Open" in listed()
+    assert "not listed: poll 0 (and 2 more), check 2 and 2 more. poll 0" in listed()
+
+
+def test_all_tasks_that_are_due_often_are_listed_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr(report, "MAX_FREQUENT_LISTED", 7)
+    tasks = [scheduled(f"{number} * * * *", label=f"poll {number}") for number in range(9)]
+    scheduled("8 * * * *", label="poll 8 again")
+    words = listed()
+    assert "not listed: poll 8 (and 1 more), poll 0, poll 1, poll 2, poll 3 and 4 more." in words
+    assert "poll 4 due 24 times poll 5 due 24 times and 2 more Open all tasks" in words
+    assert (f"/sisy/tasks/{tasks[5].pk}/", "poll 5") in links()
+
+
+def test_of_many_tasks_of_a_moment_the_rest_is_counted(monkeypatch):
+    monkeypatch.setattr(report, "MAX_TASKS_NAMED", 2)
+    for schedule, labels in (("0 3 * * *", "abc"), ("0 3,4 * * *", "de"), ("0 3,5 * * *", "f")):
+        for label in labels:
+            scheduled(schedule, label=label)
+    assert "03:00:00 a (and 2 more) , d (and 1 more) and 1 more Open tasks" in listed()
 
 
 def links():
@@ -142,7 +160,21 @@ def test_the_typical_duration_is_shown():
     task.new_run(
         now=NOON - DAY, state="succeeded", finished_at=NOON - DAY + 7 * MINUTE, **times
     ).save()
-    assert "backup 7 min" in listed()
+    assert "backup 7 min Open" in listed()
+
+
+def test_the_typical_duration_of_several_tasks_is_that_of_each():
+    first, *_ = [scheduled("0 3 * * *", label=f"invoice {n}") for n in range(3)]
+    other = scheduled("0 2-4 * * *", label="report")
+    for task, minutes in ((first, 7), (other, 9)):
+        times = {"started_at": NOON - DAY, "finished_at": NOON - DAY + minutes * MINUTE}
+        task.new_run(now=NOON - DAY, ready_at=NOON - DAY, state="succeeded", **times).save()
+    words = listed()
+    assert "02:00:00 report 9 min Open" in words
+    assert "03:00:00 invoice 0 (and 2 more) , report up to 9 min each Open" in words
+    cache.clear()
+    other.pause()
+    assert "03:00:00 invoice 0 (and 2 more) 7 min each Open" in listed()
 
 
 def test_the_duration_of_a_task_that_ran_once_long_ago_is_shown(monkeypatch):
@@ -172,108 +204,3 @@ def test_the_statements_of_the_agenda_are_constant(django_assert_max_num_queries
     browser = browser_of("view_task")
     with django_assert_max_num_queries(14):
         browser.get("/sisy/load/?parts=agenda")
-
-
-class TestRange:
-    """A range that the reader typed, in the zone of the page."""
-
-    TONIGHT = ("2026-05-05T23:00", "2026-05-06T02:00")
-
-    def asked(self, start, end, **others):
-        address = f"/sisy/load/?{urlencode({'start': start, 'end': end, **others})}"
-        return text_of(browser_of("view_task").get(address)).partition("Load of the")[0]
-
-    def test_what_is_due_tonight_is_listed(self):
-        scheduled("0 0 * * *", label="invoices")
-        scheduled("0 3 * * *", label="backup")
-        words = self.asked(*self.TONIGHT)
-        assert "Due from 23:00:00 to 02:00:00 UTC" in words
-        assert "2026-05-06 00:00:00 invoices" in words
-        assert "backup" not in words
-
-    def test_the_start_belongs_to_the_range_and_the_end_does_not(self):
-        scheduled("0 23,2 * * *", label="report")
-        words = self.asked(*self.TONIGHT)
-        assert "23:00:00 report" in words
-        assert "02:00:00 report" not in words
-
-    def test_hourly_tasks_are_listed_in_a_short_range(self):
-        scheduled("0 * * * *", label="hourly")
-        scheduled("*/5 * * * *", label="often")
-        words = self.asked(*self.TONIGHT)
-        for moment in ("23:00:00", "2026-05-06 00:00:00", "2026-05-06 01:00:00"):
-            assert f"{moment} hourly" in words
-        assert "1 task that is due more than 6 times is not listed: often." in words
-
-    def test_without_a_range_the_next_24_hours_are_listed(self):
-        scheduled("0 3 * * *", label="backup")
-        for start, end in (("", ""), ("2026-05-05T23:00", "2026-05-05T22:00")):
-            words = self.asked(start, end)
-            assert "Due in the next 24 hours" in words
-            assert "03:00:00 backup" in words
-
-    def test_the_range_is_read_in_the_zone_of_the_page(self, settings):
-        settings.TIME_ZONE = "Europe/Berlin"
-        scheduled("30 21 * * *", label="late")
-        words = self.asked(*self.TONIGHT)
-        assert "Due from 23:00:00 to 02:00:00 Europe/Berlin" in words
-        assert "23:30:00 late" in words
-
-    @pytest.mark.parametrize(
-        ("start", "end", "error"),
-        [
-            ("2026-05-06T00:00", "2026-05-05T23:00", "The start must be before the end."),
-            ("2026-05-06", "2026-05-14", "The range is 8 days long. Use at most 7 days."),
-            ("2026-05-06", "", "This field is required."),
-            ("", "2026-05-06", "This field is required."),
-            ("tonight", "2026-05-06", "Enter a valid date/time."),
-            ("0001-01-01", "0001-01-02", "start must be within the years"),
-        ],
-    )
-    def test_a_range_that_cannot_be_listed_is_an_error(self, start, end, error):
-        assert error in self.asked(start, end)
-
-    def test_a_week_in_which_the_clocks_change_may_be_listed(self, settings):
-        settings.TIME_ZONE = "Europe/Berlin"
-        assert "Due from" in self.asked("2026-10-22", "2026-10-29")
-
-    def test_of_a_range_that_has_begun_only_the_rest_is_listed(self):
-        scheduled("0 11 * * *", label="morning")
-        scheduled("0 13 * * *", label="lunch")
-        words = self.asked("2026-05-05T10:00", "2026-05-05T14:00")
-        assert "13:00:00 lunch" in words
-        assert "morning" not in words
-
-    def test_a_range_that_is_over_leads_to_its_runs(self):
-        scheduled("0 11 * * *", label="morning")
-        query = urlencode({"start": "2026-05-05T10:00", "end": "2026-05-05T12:00"})
-        page = browser_of("view_task").get(f"/sisy/load/?{query}")
-        assert "This range is over. Open its runs" in text_of(page)
-        runs = (
-            "?start=2026-05-05T10%3A00%3A00%2B00%3A00&amp;until=2026-05-05T12%3A00%3A00%2B00%3A00"
-        )
-        assert runs in page.content.decode()
-
-    def test_a_range_may_be_further_ahead_than_the_load(self):
-        scheduled("0 3 1 6 *", label="yearly")
-        query = urlencode({"start": "2026-06-01", "end": "2026-06-02"})
-        browser = browser_of("view_task")
-        html = browser.get(f"/sisy/load/?{query}&parts=agenda").content.decode()
-        address = html.partition('href="/sisy/load/peak/')[2].partition('"')[0]
-        assert "yearly" in html
-        assert "yearly" in text_of(browser.get(f"/sisy/load/peak/{address}"))
-
-    def test_each_range_is_its_own_and_only_one_of_them_is_cached(self):
-        scheduled("0 0 * * *", label="invoices")
-        scheduled("0 13 * * *", label="lunch")
-        before = None
-        for hour in range(1, 9):
-            words = self.asked(f"2026-05-05T{hour + 11}:00", "2026-05-06T02:00", parts="agenda")
-            assert "00:00:00 invoices" in words
-            assert ("13:00:00 lunch" in words) == (hour < 3)
-            stored = len(cache._cache)
-            assert before in (None, stored)
-            before = stored
-        scheduled("0 1 * * *", label="new")
-        assert "new" not in self.asked("2026-05-05T19:00", "2026-05-06T02:00", parts="agenda")
-        assert "00:00:00 invoices" in listed()

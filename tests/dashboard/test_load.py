@@ -198,8 +198,9 @@ class TestPage:
         scheduled("0 0 * * *", label="nightly")
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert (
-            "Each bar shows the runs that start in a quarter of an hour: at most 1. The 45 runs that "
-            "start in every quarter of an hour are left out. Click a bar to see its tasks." in text
+            "Each bar shows the runs that start in a quarter of an hour: at most 1. The 45 runs "
+            "that start in every quarter of an hour are left out. Click a bar to see its tasks."
+            in text
         )
         assert "00:00:00: +1, in all 46 starting" in text
         assert "runs that start per hour, without the 180 that start in every hour" in text
@@ -208,8 +209,8 @@ class TestPage:
         scheduled("0 0 * * *", label="nightly")
         text = text_of(browser_of("view_task").get("/sisy/load/"))
         assert (
-            "Each bar shows the runs that start in a quarter of an hour: at most 1. Click a bar to "
-            "see its tasks." in text
+            "Each bar shows the runs that start in a quarter of an hour: at most 1. Click a bar "
+            "to see its tasks." in text
         )
 
     def test_the_first_bar_is_the_current_quarter_of_an_hour(self, at_time):

@@ -21,6 +21,8 @@ from sisy.store.run_queries import known_task
 MAX_OCCURRENCES = 6  # of a task that is seldom due, in the range
 MAX_LISTED = 100  # moments
 MAX_FREQUENT_NAMED = 5  # tasks that are due more often, each of another schedule
+MAX_FREQUENT_LISTED = 100
+MAX_TASKS_NAMED = 10  # of a moment, each of another schedule
 MAX_GROUPS_LOOKED_UP = 10  # the next groups whose durations are looked up by task
 
 
@@ -32,18 +34,22 @@ class Named:
         label: the label of that task.
         more: the number of further tasks.
         task: the key of the task; None if there are several, or if it was deleted.
+        times: how often it is due in the range, if it is due often.
     """
 
     label: str
     more: int
     task: int | None
+    times: int = 0
 
     @classmethod
-    def of(cls, group: DueGroup) -> "Named":
+    def of(cls, group: DueGroup, times: int = 0) -> "Named":
         """Return the name of a group of tasks."""
         more = max(0, round(group.number) - 1)
         is_one = not more and len(group.sample) == 1
-        return cls(label=group.key, more=more, task=group.sample[0] if is_one else None)
+        return cls(
+            label=group.key, more=more, task=group.sample[0] if is_one else None, times=times
+        )
 
     def __str__(self) -> str:
         if not self.more:
@@ -57,12 +63,19 @@ class Due:
 
     Attributes:
         tasks: the names of some.
+        more: the number of further tasks.
         takes: how long the longest of their runs usually takes; 0 if that is unknown.
     """
 
     at: datetime
     tasks: list[Named]
+    more: int
     takes: timedelta
+
+    @property
+    def has_several(self) -> bool:
+        """Return whether several tasks are due."""
+        return len(self.tasks) > 1 or any(name.more for name in self.tasks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +84,7 @@ class Agenda:
 
     Attributes:
         frequent: the number of tasks that are due more often, and are not listed.
-        names: the names of some of these, the most seldom due first.
+        names: the names of these, the most seldom due first; of `MAX_FREQUENT_LISTED` at most.
         more: how many later moments are not listed.
     """
 
@@ -111,7 +124,7 @@ def agenda(using: str, groups: Iterable[DueGroup], start: datetime, end: datetim
     return Agenda(
         moments=[_due(moment, groups, takes) for moment, groups in listed.items()],
         frequent=round(sum(group.number for _, group in often)),
-        names=[Named.of(group) for _, group in often[:MAX_FREQUENT_NAMED]],
+        names=[Named.of(group, times) for times, group in often[:MAX_FREQUENT_LISTED]],
         more=len(due_at) - len(listed),
     )
 
@@ -139,9 +152,11 @@ def _looked_up(using: str, groups: Iterable[DueGroup]) -> dict[int, timedelta]:
 
 def _due(moment: datetime, groups: list[DueGroup], takes: Mapping[int, timedelta]) -> Due:
     largest = sorted(groups, key=lambda group: (-group.number, group.key))
+    names = [Named.of(group) for group in largest]
     return Due(
         at=moment,
-        tasks=[Named.of(group) for group in largest],
+        tasks=names[:MAX_TASKS_NAMED],
+        more=sum(1 + name.more for name in names[MAX_TASKS_NAMED:]),
         takes=max((_usual(group, takes) for group in groups), default=NO_TIME),
     )
 

@@ -18,7 +18,7 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, Page, Part
 from sisy.dashboard.parameters import elsewhere
 from sisy.reports import formatting
-from sisy.reports.agenda import MAX_OCCURRENCES, Agenda, agenda
+from sisy.reports.agenda import MAX_FREQUENT_NAMED, MAX_OCCURRENCES, Agenda, agenda
 from sisy.reports.fleet import status
 from sisy.reports.load import Cell, DueGroups, cells, due_groups
 from sisy.reports.peaks import Moment, busiest, longest_wait, slots_by_queue
@@ -125,11 +125,13 @@ def build_agenda(page_request: PageRequest) -> dict[str, Any]:
     now, asked = page_request.now, _range(page_request)
     start, end = asked or (now, now + DAY)
     found = _agenda(page_request, asked)
-    number = found.frequent - sum(1 + name.more for name in found.names) + len(found.names)
+    first = found.names[:MAX_FREQUENT_NAMED]
+    number = found.frequent - sum(1 + name.more for name in first) + len(first)
     return {
         "agenda": found,
         "moments": [due for due in found.moments if due.at > now],
-        "names": formatting.first_of([*map(str, found.names)], number, most=len(found.names)),
+        "names": formatting.first_of([*map(str, first)], number, most=len(first)),
+        "unlisted": found.frequent - sum(1 + name.more for name in found.names),
         "zone": timezone.get_current_timezone_name(),
         "most": MAX_OCCURRENCES,
         "asked": asked,
