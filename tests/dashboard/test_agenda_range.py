@@ -38,11 +38,36 @@ def test_what_is_due_tonight_is_listed():
     assert "backup" not in words
 
 
-def test_the_start_belongs_to_the_range_and_the_end_does_not():
+def test_the_start_and_the_end_belong_to_the_range():
     scheduled("0 23,2 * * *", label="report")
+    scheduled("0 2 * * * 1", label="later")
+    scheduled("59 22 * * *", label="earlier")
     words = asked(*TONIGHT)
     assert "23:00:00 report" in words
-    assert "02:00:00 report" not in words
+    assert "02:00:00 report" in words
+    assert "later" not in words
+    assert "earlier" not in words
+
+
+def test_busy_times_follow_the_range_and_charts_say_that_they_do_not():
+    for schedule, label in (("0 3 * * *", "backup"), ("0 2 * * *", "last"), ("0 22 * * *", "no")):
+        for number in range(2):
+            scheduled(schedule, label=f"{label} {number}")
+    client = browser_of("view_task")
+    note = "The charts always begin now, whatever the range."
+    start, end = TONIGHT
+    for query, heading, found in (
+        ({"start": start, "end": end}, "from 23:00:00 to 02:00:00", ["last"]),
+        ({}, "of the next 24 hours", ["no", "last", "backup"]),
+        ({"start": "2026-05-04", "end": "2026-05-05"}, "of the next 24 hours", None),
+        ({"start": "2026-05-20", "end": "2026-05-20T02:30"}, "from 2026-05-20 00:00:00", ["last"]),
+    ):
+        text = text_of(client.get(f"/sisy/load/?{urlencode(query)}&parts=map"))
+        times = text[text.index("Busiest times") :]
+        assert times.startswith(f"Busiest times {heading}")
+        assert (note in text) == bool(query)
+        named = [label for label in ("no", "last", "backup") if f" {label} 0 " in times]
+        assert named == (found or ["no", "last", "backup"])
 
 
 def test_hourly_tasks_are_listed_in_a_short_range():

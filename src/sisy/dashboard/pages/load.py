@@ -17,6 +17,7 @@ from sisy.dashboard.charts.heat import by_day, squares
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, Page, Part
 from sisy.dashboard.parameters import elsewhere
+from sisy.planning.timing import TICK
 from sisy.reports import formatting
 from sisy.reports.agenda import MAX_FREQUENT_NAMED, MAX_OCCURRENCES, Agenda, agenda
 from sisy.reports.fleet import status
@@ -28,13 +29,13 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 QUARTER = timedelta(minutes=15)
 DAYS = 7
 KEPT = 60  # seconds for which a result is cached
-CACHED = ("due", "peaks", "map", "agenda", "range")
+CACHED = ("due", "peaks", "busy", "map", "agenda", "range")
 
 T = TypeVar("T")
 
 
 class AgendaForm(RangeForm):
-    """The range of the agenda, in the time zone in which the page is shown."""
+    """The range of the page, whose end is included, in the time zone in which it is shown."""
 
     start = forms.DateTimeField(label=_("From"), widget=MomentInput)
     end = forms.DateTimeField(label=_("To"), widget=MomentInput)
@@ -94,6 +95,7 @@ def build_load(page_request: PageRequest) -> dict[str, Any]:
     most_in_week = max((cell.starts for cell in week), default=0)
     most_in_day = max((cell.starts for cell in day), default=0)
     base_of_day, base_of_week = load.base
+    ahead = _range_ahead(page_request)
     return {
         "plans": found,
         "slots": slots,
@@ -115,8 +117,10 @@ def build_load(page_request: PageRequest) -> dict[str, Any]:
                 longest_wait(moment.work, by_queue),
                 moment.is_spreadable and moment.exceeds(by_queue),
             )
-            for moment in busiest_of(page_request)
+            for moment in busiest_of(page_request, ahead)
         ],
+        "is_asked": _is_asked(page_request),
+        "busiest_in": ahead and _in_words(*ahead, page_request.now),
         "is_over": bool(slots) and any(cell.busy > slots for cell in (*day, *week)),
     }
 
@@ -136,16 +140,18 @@ def build_agenda(page_request: PageRequest) -> dict[str, Any]:
         "most": MAX_OCCURRENCES,
         "asked": asked,
         "is_over": end <= now,
-        "begin": formatting.brief(start, now),
-        "until": _end_in_words(start, end, now),
+        "range": _in_words(start, end, now),
     }
 
 
-def _end_in_words(start: datetime, end: datetime, now: datetime) -> str:
-    """Return the end of a range, without its date if it is the first such time after its start."""
-    return (
-        f"{timezone.localtime(end):%H:%M:%S}" if end - start < DAY else formatting.brief(end, now)
-    )
+def _in_words(start: datetime, end: datetime, now: datetime) -> str:
+    """Return a range, its end without the date if that is the first such time after its start."""
+    time = f"{timezone.localtime(end):%H:%M:%S}"
+    until = time if end - start < DAY else formatting.brief(end, now)
+    return gettext("from %(start)s to %(end)s") % {
+        "start": formatting.brief(start, now),
+        "end": until,
+    }
 
 
 def _is_asked(page_request: PageRequest) -> bool:
@@ -169,6 +175,12 @@ def _range(page_request: PageRequest) -> tuple[datetime, datetime] | None:
     return form.cleaned_data["start"], form.cleaned_data["end"]
 
 
+def _range_ahead(page_request: PageRequest) -> tuple[datetime, datetime] | None:
+    """Return the range in the address, unless it is over."""
+    asked = _range(page_request)
+    return asked if asked and asked[1] > page_request.now else None
+
+
 def _agenda(page_request: PageRequest, asked: tuple[datetime, datetime] | None) -> Agenda:
     """Return what is due in a range; by default, in the next 24 hours.
 
@@ -176,10 +188,11 @@ def _agenda(page_request: PageRequest, asked: tuple[datetime, datetime] | None) 
     """
     using, now = page_request.using, page_request.now
     start, end = asked or (now, now + DAY)
+    last = end + TICK if asked else end
     return _cached(
         page_request,
         "range" if asked else "agenda",
-        lambda: agenda(using, groups_of(page_request, end).groups, max(start, now), end),
+        lambda: agenda(using, groups_of(page_request, last).groups, max(start, now), last),
         asked,
     )
 
@@ -203,11 +216,17 @@ def groups_of(page_request: PageRequest, until: datetime | None = None) -> DueGr
     return _cached(page_request, "due", lambda: due_groups(using, now, week))
 
 
-def busiest_of(page_request: PageRequest) -> list[Moment]:
-    """Return the busiest seconds of the next 24 hours."""
+def busiest_of(
+    page_request: PageRequest, asked: tuple[datetime, datetime] | None = None
+) -> list[Moment]:
+    """Return the busiest seconds of a range, whose end is included, or of the next 24 hours."""
     now = page_request.now
+    start, last = (max(asked[0], now), asked[1] + TICK) if asked else (now, now + DAY)
     return _cached(
-        page_request, "peaks", lambda: busiest(groups_of(page_request).groups, now, now + DAY)
+        page_request,
+        "busy" if asked else "peaks",
+        lambda: busiest(groups_of(page_request, last).groups, start, last),
+        asked,
     )
 
 
