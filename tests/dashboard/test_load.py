@@ -265,5 +265,5 @@ class TestPage:
         client = browser_of("view_task")
         client.get("/sisy/load/")
         scheduled("0 13 * * *")
-        with django_assert_max_num_queries(6):
+        with django_assert_max_num_queries(7):
             assert "1 repeating task" in text_of(client.get("/sisy/load/"))

@@ -7,7 +7,7 @@ Mondays or an invoice run is what people look for.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 
 from django.utils.translation import gettext
 
@@ -86,12 +86,14 @@ class Agenda:
         frequent: the number of tasks that are due more often, and are not listed.
         names: the names of these, the most seldom due first; of `MAX_FREQUENT_LISTED` at most.
         more: how many later moments are not listed.
+        queues: the queues of all tasks that are due.
     """
 
     moments: list[Due]
     frequent: int
     names: list[Named]
     more: int
+    queues: frozenset[str]
 
 
 def agenda(using: str, groups: Iterable[DueGroup], start: datetime, end: datetime) -> Agenda:
@@ -126,6 +128,9 @@ def agenda(using: str, groups: Iterable[DueGroup], start: datetime, end: datetim
         frequent=round(sum(group.number for _, group in often)),
         names=[Named.of(group, times) for times, group in often[:MAX_FREQUENT_LISTED]],
         more=len(due_at) - len(listed),
+        queues=frozenset(
+            group.queue for group in chain(*due_at.values(), (group for _, group in often))
+        ),
     )
 
 
@@ -135,9 +140,11 @@ def _delayed(using: str, start: datetime, end: datetime) -> Iterator[tuple[datet
     due = entries.filter(ready_at__gte=start, ready_at__lt=end).order_by("ready_at")
     keys = list(due.values_list("run_id", flat=True)[:MAX_LISTED])
     runs = Run.objects.using(using).filter(pk__in=keys).annotate(known_task=known_task(Run))
-    for ready_at, label, task in runs.values_list("ready_at", "label", "known_task"):
+    columns = ("ready_at", "label", "known_task", "queue")
+    for ready_at, label, task, queue in runs.values_list(*columns):
         sample = () if task is None else (task,)
-        yield ready_at, DueGroup(expression="", timezone="", key=label, sample=sample)
+        group = DueGroup(expression="", timezone="", key=label, sample=sample, queue=queue)
+        yield ready_at, group
 
 
 def _looked_up(using: str, groups: Iterable[DueGroup]) -> dict[int, timedelta]:

@@ -23,6 +23,7 @@ from sisy.reports.agenda import MAX_FREQUENT_NAMED, MAX_OCCURRENCES, Agenda, age
 from sisy.reports.fleet import status
 from sisy.reports.load import Cell, DueGroups, cells, due_groups
 from sisy.reports.peaks import Moment, busiest, longest_wait, slots_by_queue
+from sisy.reports.queue_pauses import pauses_of
 from sisy.reports.timeline.window import Window
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -133,6 +134,7 @@ def build_agenda(page_request: PageRequest) -> dict[str, Any]:
     number = found.frequent - sum(1 + name.more for name in first) + len(first)
     return {
         "agenda": found,
+        "pauses": pauses_of(page_request.using, found.queues, timezone.get_current_timezone()),
         "moments": [due for due in found.moments if due.at > now],
         "names": formatting.first_of([*map(str, first)], number, most=len(first)),
         "unlisted": found.frequent - sum(1 + name.more for name in found.names),

@@ -129,7 +129,7 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
     closed = closed_since(using, now - DAY)
     return rows_of(page_request, groups) | {
         "verdict": verdict,
-        "index": [group for group in problems_in(groups) if not group.is_handled(now)],
+        "index": [group for group in groups if _is_indexed(group, now)],
         "headings": _headings(groups, now),
         "since": first_since(groups),
         "has_several": len(problems_in(groups)) > 1,
@@ -139,6 +139,12 @@ def build_alerts(page_request: PageRequest) -> dict[str, Any]:
         "paused": Task.objects.using(using).filter(state=TaskState.PAUSED).count(),
         "messages_address": _messages_address(page_request),
     }
+
+
+def _is_indexed(group: AlertGroup, now: datetime) -> bool:
+    """Return whether the index of the list names a group: those that people must know of."""
+    is_paused = group.lead.kind == Kind.QUEUE_PAUSED
+    return is_paused or (group.severity != Severity.INFO and not group.is_handled(now))
 
 
 def _headings(groups: Sequence[AlertGroup], now: datetime) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sisy.dashboard.pages.page import Page, Part
 from sisy.dashboard.parameters import moment_within, one_of
 from sisy.reports import formatting
 from sisy.reports.ledger import key_of
+from sisy.reports.queue_pauses import pauses_of
 from sisy.reports.spreading import (
     HASHED,
     MAX_TASKS_LISTED,
@@ -152,6 +153,11 @@ def build_tasks(page_request: PageRequest) -> dict[str, Any]:
     return {
         "tasks": [*pile, *(one for one in found if one not in pile)],
         "has_begun": has_begun(page_request, now),
+        "pauses": pauses_of(
+            page_request.using,
+            {one.task.queue for one in found},
+            timezone.get_current_timezone(),
+        ),
         "listed_at": now.isoformat(),
         "is_full": len(found) == MAX_TASKS_LISTED,
         "changed": len(changed),

@@ -1,6 +1,6 @@
 """The page of all runs, newest first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,12 @@ from django.utils.translation import gettext_lazy as _
 from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.page import BEAT, OUTPUT, RUNS, Page, Part
 from sisy.dashboard.parameters import a_key, of_filter, refusals
-from sisy.models import Origin, RunState, Task
+from sisy.models import Origin, Run, RunState, Task
 from sisy.records.choices import FAILED_STATES, LIVE_STATES
 from sisy.reports.ledger import PAGE_LIMIT, key_of
 from sisy.reports.output import progress_of
 from sisy.reports.queue_names import queues_of
+from sisy.reports.queue_pauses import Pause, pauses_of
 from sisy.reports.run_filter import (
     UNSUCCESSFUL,
     RunFilter,
@@ -155,6 +156,7 @@ def build_list(page_request: PageRequest) -> dict[str, Any]:
     shown = found.runs[:PAGE_LIMIT]
     return {
         "runs": shown,
+        "pauses": _pauses(using, filters, shown),
         "found": found,
         "is_sorted": filters.is_sorted,
         "number": _number(using, search, filters, before, found),
@@ -182,6 +184,18 @@ def _number(
         number += older
     words = ngettext("%s run", "%s runs", number) % f"{number:,}"
     return words if is_all else gettext("At least %s") % words
+
+
+def _pauses(using: str, filters: RunFilter, shown: Sequence[Run]) -> list[Pause]:
+    """Return the pauses that keep the listed runs queued."""
+    if filters.state != RunState.QUEUED:
+        return []
+    queues: set[str] | None = {run.queue for run in shown}
+    if filters.queue:
+        queues = {filters.queue}
+    elif replace(filters, state="").is_anything:
+        queues = None  # other pages may list runs of further queues
+    return pauses_of(using, queues, timezone.get_current_timezone())
 
 
 def _may_have_failed(filters: RunFilter) -> bool:

@@ -27,6 +27,7 @@ from sisy.reports.daily import days_of
 from sisy.reports.explain import why_queued
 from sisy.reports.ledger import by_occurrence, key_of, page_of
 from sisy.reports.output import progress_of
+from sisy.reports.queue_pauses import pauses_of
 from sisy.reports.task_changes import changes_of_task
 from sisy.reports.task_errors import errors_of
 from sisy.reports.trend import trend_of
@@ -120,8 +121,11 @@ def build_head(page_request: PageRequest) -> dict[str, Any]:
     known = [(state, counts[state]) for state in RunState.values if counts.get(state)]
     first = _first_queued(page_request.using, task, page_request.now)
     zone = timezone.get_current_timezone()
+    pauses = pauses_of(page_request.using, [task.queue], zone)
     return {
         "task": task,
+        "pauses": pauses,
+        "is_held": any(pause.holds(task.next_run) for pause in pauses),
         "counts": known,
         "alerts": number_of_task(page_request.using, task.pk),
         "queued": first,
