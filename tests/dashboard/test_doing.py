@@ -77,7 +77,7 @@ def test_the_task_page_totals_its_outcomes_including_pruned_runs():
     tick("default", NOON + HOUR)
     Task.objects.filter(pk=task.pk).update(pruned={"succeeded": 1200, "dreaming": 1})
     page = text_of(browser_of_superuser().get(f"/sisy/tasks/{task.pk}/?parts=head"))
-    assert "Totals … queued 1 ✓ succeeded 1200 ◌ missed 59" in page
+    assert "Totals … queued 1 ✓ succeeded 1,200 ◌ missed 59" in page
 
 
 def buttons(run, browser=None):

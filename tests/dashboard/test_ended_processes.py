@@ -15,6 +15,7 @@ from tests.admin.people import browser_of
 from tests.commands.calling import said, seen, told
 from tests.roles.steps import LEASE
 from tests.support.moments import DAY, HOUR, MINUTE, NOON, SECOND
+from tests.support.records import scheduled
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -55,6 +56,38 @@ def test_the_page_lists_what_ended_in_the_last_24_hours_and_why():
     assert text.index("It died") < text.index("It stopped normally.")
     assert "Long ago." not in text
     assert "No heartbeat" not in text
+
+
+def worker_of(*queues, began=3 * DAY, end=2 * DAY):
+    process = lived(began, end, role=Role.WORKER, reason=f"Served {queues}.")
+    Process.all_objects.filter(pk=process.pk).update(queues=list(queues))
+    return process
+
+
+def test_the_last_worker_of_a_queue_without_one_is_listed_whenever_it_ended():
+    for queue in ("labels", "mail", "default"):
+        scheduled(queue=queue)
+    worker_of("labels", end=50 * HOUR)
+    worker_of("labels", "mail", "unused")
+    worker_of("default")
+    alive = Process.join(Role.WORKER, using="default", now=NOON, lease=LEASE, queues=("default",))
+    text = shown()
+    assert "Ended in the last 24 hours, and the last worker of each queue without one" in text
+    assert text.count("last worker of labels, mail ") == text.count("last worker of ") - 1 == 1
+    assert "Served ('default',)." not in text
+    [row] = told("sisy_workers list --ended")["ended"]
+    assert row["queues"] == ["labels", "mail", "unused"]
+    alive.leave("It stopped normally.", NOON)
+    worker_of("default", began=HOUR, end=MINUTE)
+    assert "last worker of default " in shown()
+
+
+def test_a_period_without_heartbeats_that_is_over_does_not_look_current():
+    lived(12 * HOUR, 9 * HOUR)
+    assert "! no heartbeat No heartbeat has been running" in shown()
+    lived(2 * HOUR)
+    assert "! no heartbeat" not in shown()
+    assert "✓ recovered No heartbeat was running from" in shown()
 
 
 def test_a_page_without_ended_processes_says_so_where_alerts_lead_to():

@@ -84,13 +84,13 @@ def test_very_many_runs_are_estimated_from_a_sample(task, monkeypatch):
             finished_at=NOON - SECOND,
             state=RunState.SUCCEEDED,
         )
-        for _ in range(100)
+        for _ in range(1200)
     ]
     Run.objects.bulk_create(runs)
-    assert sum(history().ended) == 100
+    assert sum(history().ended) == 1200
     text = text_of(browser_of("view_task").get("/sisy/fleet/?parts=queues"))
-    assert "estimated from 1 in 10 runs" in text
-    assert "≈ 100" in text
+    assert "estimated from 1 in 120 runs" in text
+    assert "≈ 1,200" in text
 
 
 def test_a_site_without_runs_has_empty_charts(task):

@@ -3,6 +3,7 @@
 Only queues that were paused at some time have a row of their own.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -78,6 +79,11 @@ def queues(using: str, now: datetime) -> list[QueueStats]:
         # Those of any queue may be among the runs that were not read.
         stats.is_all = len(queued) < MAX_QUEUED_COUNTED
     return sorted(seen.values(), key=lambda queue: queue.name)
+
+
+def unserved(found: Iterable[QueueStats]) -> list[str]:
+    """Return the names of the queues without a worker."""
+    return [queue.name for queue in found if not queue.workers and not queue.draining]
 
 
 def throughput_by_queue(using: str, now: datetime, span: timedelta) -> tuple[dict[str, int], bool]:

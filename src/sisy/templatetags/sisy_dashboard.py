@@ -137,6 +137,12 @@ def short(value: datetime) -> str:
 
 
 @register.filter
+def grouped(value: int) -> str:
+    """Return a number with separators between thousands, as sentences have them."""
+    return f"{value:,}"
+
+
+@register.filter
 def unlocal(value: float) -> str:
     """Return a number that is not localized."""
     if isinstance(value, int):

@@ -12,7 +12,7 @@ from sisy.reports.fleet import members, throughput
 from sisy.reports.hosts import by_host, slots_of, versions_in_words
 from sisy.reports.output import progress_of
 from sisy.reports.queue_history import queue_histories
-from sisy.reports.queues import queues
+from sisy.reports.queues import QueueStats, queues, unserved
 
 
 class FleetPage(Page):
@@ -36,8 +36,16 @@ def build_processes(page_request: PageRequest) -> dict[str, Any]:
     }
 
 
+def _queues(page_request: PageRequest) -> list[QueueStats]:
+    """Return the queues, which two parts of the page need."""
+    if "queues" not in page_request.keys:
+        page_request.keys["queues"] = queues(page_request.using, page_request.now)
+    found: list[QueueStats] = page_request.keys["queues"]
+    return found
+
+
 def build_queues(page_request: PageRequest) -> dict[str, Any]:
-    found = queues(page_request.using, page_request.now)
+    found = _queues(page_request)
     ready = {queue.name: queue.ready for queue in found}
     histories = queue_histories(page_request.using, page_request.now, ready)
     charts = charts_of(histories)
@@ -49,7 +57,8 @@ def build_queues(page_request: PageRequest) -> dict[str, Any]:
 
 
 def build_ended(page_request: PageRequest) -> dict[str, Any]:
-    return {"past": past(page_request.using, page_request.now)}
+    found = unserved(_queues(page_request))
+    return {"past": past(page_request.using, page_request.now, found)}
 
 
 FleetPage.parts = (

@@ -19,6 +19,7 @@ from sisy.reports.ended import Ended, past
 from sisy.reports.fleet import Member, members
 from sisy.reports.hosts import versions_in_words
 from sisy.reports.output import ShownProgress, progress_of
+from sisy.reports.queues import queues, unserved
 
 
 class Command(VerbCommand):
@@ -38,7 +39,8 @@ class Command(VerbCommand):
         verb("list", "list workers, and what they run now").add_argument(
             "--ended",
             action="store_true",
-            help="list instead the heartbeats and workers that ended in the last 24 hours, and "
+            help="list instead the heartbeats and workers that ended in the last 24 hours, the "
+            "last worker of each queue without one, and "
             "the times without a heartbeat",
         )
         drain = verb("drain", "let workers finish their current runs, and exit")
@@ -76,7 +78,7 @@ class Command(VerbCommand):
                 self.explain(f"{one.process} has a problem: {one.process.problem}")
 
     def _list_ended(self) -> None:
-        found = past(self.using, self.now)
+        found = past(self.using, self.now, unserved(queues(self.using, self.now)))
         if self.as_json:
             gaps = [{"since": gap.since, "until": gap.until} for gap in found.gaps]
             ended = [_facts_of_ended(one) for one in found.ended]

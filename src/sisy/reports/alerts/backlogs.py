@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
-from sisy.alerting.heartbeat_gaps import end_of, ended_processes
+from sisy.alerting.heartbeat_gaps import end_of
 from sisy.models import Process, Role, Task
 from sisy.records.small_tables import QueuedRun
 from sisy.reports import formatting
+from sisy.reports.ended import MAX_WORKERS_READ, last_workers
 from sisy.runtime.durations import in_zone
 
 MAX_RUNS_COUNTED = 1000
-MAX_WORKERS_READ = 500  # that ended last
 MAX_TASKS_NAMED = 3
 RESTART = timedelta(minutes=5)  # between the end of a worker and the start of its successor
 
@@ -47,8 +47,7 @@ def _held_up(using: str, queue: str, now: datetime) -> str:
 
 
 def _served_last(using: str, queue: str) -> str:
-    ended = ended_processes(using, Role.WORKER)[:MAX_WORKERS_READ]
-    last: Process | None = next((one for one in ended if queue in one.queues), None)
+    last = last_workers(using, [queue]).get(queue)
     if last is None:
         return ""
     ended_at, zone = end_of(last), timezone.get_current_timezone()
