@@ -31,6 +31,12 @@ HEIGHTS = """(selector) => [...document.querySelectorAll(selector)]
     .map((each) => Math.round(each.getBoundingClientRect().height))"""
 
 
+TEXT_SIZES = """(selector) => [...document.querySelectorAll(selector)]
+    .filter((each) => each.checkVisibility())
+    .map((each) => parseFloat(getComputedStyle(each).fontSize))"""
+FOR_FINGERS = f"{ON_CALL}, .sisy :is(button, .sisy-button, select, input:not([type=checkbox]))"
+
+
 @pytest.fixture
 def phone(look, address, busy_one):
     with look(address) as window:
@@ -54,6 +60,21 @@ def test_what_people_on_call_need_is_44_pixels_high(phone, address, busy_one, pa
     heights = phone.evaluate(HEIGHTS, ON_CALL)
     assert heights
     assert min(heights) >= 44
+
+
+@pytest.mark.parametrize("width", [768, 1180])
+@pytest.mark.parametrize("page", ["", "tasks/", "runs/?state=failed", "load/", "fleet/"])
+def test_a_tablet_has_the_sizes_of_a_phone(look, address, busy_one, page, width):
+    with look(address, has_touch=True, is_mobile=True) as tablet:
+        tablet.set_viewport_size({"width": width, "height": 1024})
+        tablet.goto(f"{address}/sisy/{page}")
+        assert tablet.evaluate(SMALL, 24) == []
+        assert min(tablet.evaluate(HEIGHTS, FOR_FINGERS)) >= 44
+        sizes = tablet.evaluate(TEXT_SIZES, ".sisy :is(select, input:not([type=checkbox]))")
+        assert min(sizes) >= 16  # iOS zooms in on smaller text
+        boxes = tablet.evaluate(HEIGHTS, ".sisy-pick input")
+        assert min(boxes, default=24) >= 24
+        assert tablet.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize(
