@@ -48,7 +48,7 @@ def test_a_task_is_paused_with_a_reason_and_resumed(look, address):
     with look(address) as window:
         window.goto(f"{address}/sisy/tasks/{task.pk}/")
         window.locator("#pause > summary").click()
-        window.get_by_placeholder("reason for the pause").fill("stocktaking")
+        window.get_by_placeholder("reason").fill("stocktaking")
         window.keyboard.press("Enter")
         expect(window.locator("#sisy-head")).to_contain_text("stocktaking (paused by Sam)")
         assert Task.objects.get(pk=task.pk).state == TaskState.PAUSED
@@ -62,9 +62,9 @@ def test_the_enter_key_in_the_list_of_tasks_runs_nothing(look, address):
         window.goto(f"{address}/sisy/tasks/?search=left+alone")
         window.locator(f'input[name="pk"][value="{task.pk}"]').check()
         window.locator("#pause > summary").click()
-        window.get_by_placeholder("reason for the pause").fill("stocktaking")
+        window.get_by_placeholder("reason").fill("stocktaking")
         window.keyboard.press("Enter")
-        window.get_by_role("button", name="Pause", exact=True).click()
+        window.get_by_role("button", name="Pause selected").click()
         expect(window.get_by_text("Paused 1 task.")).to_be_visible()
     assert not task.runs.exists()
     task.delete()  # the grid of the overview has room for thirty
