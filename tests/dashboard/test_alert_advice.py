@@ -113,7 +113,7 @@ def test_a_deploy_between_the_last_success_and_the_first_failure_is_named():
     assert f"Note: It can wait. All of it: manage.py sisy_tasks show {key}" in lines
     alert = told("sisy_alerts list")[0]["id"]
     shown = told(f"sisy_alerts show {alert}")
-    assert (shown["began_after"], shown["note"]) == (DEPLOYED, "It can wait.")
+    assert (shown["began_after"], shown["note"]) == (DEPLOYED, "It can wait.\nUntil nine.")
 
 
 def test_a_deploy_is_named_only_with_the_failures_of_its_task():

@@ -11,7 +11,7 @@ from tests.admin.pages import text_of
 from tests.admin.people import browser_of, browser_of_superuser
 from tests.commands.calling import said, told
 from tests.support.clocks import clock_at
-from tests.support.moments import MINUTE, NOON, SECOND
+from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import open_alert, scheduled, worker
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -56,6 +56,21 @@ def test_what_a_run_printed_is_shown_to_those_who_may_see_it(hanging):
 def test_a_task_whose_runs_may_overlap_has_no_words_about_the_next_run(hanging):
     Task.objects.filter(pk=hanging.task_id).update(overlap="allow")
     assert "The next run is due" not in alerts_for(browser_of_superuser())
+
+
+def test_a_task_without_a_timeout_says_so(hanging):
+    words = "The task has no timeout that would end it."
+    assert words in alerts_for(browser_of_superuser())
+    Task.objects.filter(pk=hanging.task_id).update(timeout=HOUR)
+    assert words not in alerts_for(browser_of_superuser())
+
+
+def test_an_alert_about_a_paused_task_says_so(hanging):
+    Task.objects.get(pk=hanging.task_id).pause("The supplier is down.", NOON + 2 * HOUR)
+    words = "The task is paused until 2026-05-05 14:00:00 UTC (The supplier is down)."
+    assert words in alerts_for(browser_of_superuser())
+    assert words in said("sisy_status")
+    assert told(f"sisy_alerts show {hanging.pk}")["paused"] == words
 
 
 def test_a_run_that_has_ended_in_the_meantime_has_no_such_words(hanging):

@@ -37,7 +37,7 @@ class Site:
             "DJANGO_SETTINGS_MODULE": "tests.processes.settings",
             "PYTHONUNBUFFERED": "1",
             "PYTHONWARNINGS": "default",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
         }
 
     def set(self, **settings: Any) -> None:

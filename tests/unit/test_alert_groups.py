@@ -154,6 +154,13 @@ def test_a_group_is_handled_once_all_of_its_open_alerts_are():
     assert not grouped([over])[0].is_handled(NOON)
 
 
+def test_a_group_says_how_many_of_its_alerts_were_acknowledged():
+    known, other = recorded(acknowledged_at=NOON, acknowledged_by="Sam"), recorded()
+    assert grouped([known])[0].acknowledged == "acknowledged by Sam"
+    assert grouped([known, other])[0].acknowledged == "1 of 2 acknowledged by Sam"
+    assert grouped([other])[0].acknowledged == ""
+
+
 def test_a_paused_queue_alone_is_not_a_problem():
     paused = grouped([alert(Kind.QUEUE_PAUSED, "Paused.", Severity.INFO, queues=("mail",))])
     assert in_words(paused, NOON) == ""

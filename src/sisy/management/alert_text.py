@@ -148,23 +148,22 @@ def in_lines(group: AlertGroup, facts: Facts, now: datetime) -> Lines:
         facts.warning,
         facts.backlog,
         facts.hanging,
-        _noted(facts.note, group.lead.task),
+        facts.paused,
+        f"Note: {note}" if (note := noted(facts.note, group.lead.task)) else "",
         fix_of(group, facts.outage),
         f"Affects {group.affects}." if len(group.alerts) > 1 else "",
         f"Closed by {group.closed_by}. {group.reopening}" if group.closed else "",
-        f"Acknowledged by {group.acknowledged_by}." if group.acknowledged_by else "",
+        f"{capfirst(group.acknowledged)}." if group.acknowledged else "",
         f"Muted until {shown(until)}." if (until := group.muted_until(now)) else "",
     ]
     return Lines("\n".join(filter(None, lines)))
 
 
-def _noted(note: str, task: int | None) -> str:
+def noted(note: str, task: int | None) -> str:
+    """Return the first line of a task's note, and where to read the others, if there are any."""
     first = first_line(note)
-    if not first:
-        return ""
     has_more = len(note.split()) > len(first.split())
-    more = f" All of it: manage.py sisy_tasks show {task}" if has_more else ""
-    return f"Note: {first}{more}"
+    return f"{first} All of it: manage.py sisy_tasks show {task}" if has_more else first
 
 
 def unchanged(alerts: Iterable[Alert], verb: str, now: datetime) -> str:

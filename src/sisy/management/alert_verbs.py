@@ -15,6 +15,7 @@ from sisy.management.alert_text import (
     facts_of,
     lines_of,
     next_steps,
+    noted,
     severity_now,
     unchanged,
     with_recurrence,
@@ -32,7 +33,6 @@ from sisy.reports.alerts.group import AlertGroup
 from sisy.reports.alerts.recovered import DAY, closed_in_words, closed_since, recovered_alerts
 from sisy.reports.alerts.streaks import KINDS as MAY_FLAP
 from sisy.reports.ledger import key_of
-from sisy.reports.notes import first_line
 from sisy.reports.peaks import slots_by_queue
 from sisy.runtime.durations import in_zone
 
@@ -80,14 +80,15 @@ class AlertVerbs(VerbCommand):
         _add_keys(verb("unack", "undo ack: show others that you no longer handle the alerts"))
         mute = verb("mute", "send no messages about alerts for a while")
         self._add_change(mute)
-        mute.add_argument(
+        ends = mute.add_mutually_exclusive_group()
+        ends.add_argument(
             "--hours",
             type=whole(1, MAX_HOURS),
             default=1,
             metavar="N",
             help="for N hours (default: %(default)s)",
         )
-        mute.add_argument(
+        ends.add_argument(
             "--until",
             metavar="WHEN",
             help=f"until WHEN, instead of --hours: {moments.FORMS}",
@@ -164,12 +165,14 @@ class AlertVerbs(VerbCommand):
                 "began_after": known.began_after,
                 "backlog": known.backlog,
                 "hanging": known.hanging,
-                "note": first_line(known.note),
+                "paused": known.paused,
+                "note": known.note,
             }
         if self.as_json:
             self.say_json(facts)
             return
         facts["message_sent"] = facts.pop("notified")
+        facts["note"] = noted(facts.get("note", ""), found.task_id)
         facts["kind"] = str(found.get_kind_display())
         recurred = formatting.recurred(facts.pop("reopened"))
         facts["since"] = with_recurrence(found.since, recurred)

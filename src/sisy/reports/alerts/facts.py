@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sisy.models import Run, Task
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from sisy.models import Run, Task, TaskState
 from sisy.records.problems import Kind
 from sisy.reports import skipping
 from sisy.reports.alerts.alert import Alert
@@ -17,6 +20,7 @@ from sisy.reports.alerts.group import AlertGroup
 from sisy.reports.alerts.hanging import hanging_in_words
 from sisy.reports.missed import outage_around
 from sisy.reports.task_events import events_of
+from sisy.runtime.durations import in_zone
 
 MAX_EXPLAINED = 3  # failing tasks, or queues: each takes some statements
 
@@ -32,6 +36,7 @@ class Facts:
         backlog: what a queue without a worker holds up; see `backlog_in_words`.
         warning: which of these runs a new worker would skip; see `sisy.reports.skipping`.
         hanging: how long a run that takes too long has been running; see `hanging_in_words`.
+        paused: that the task is paused, until when and why; empty if it is not.
         outage: if several tasks missed occurrences, when the first and the last of all that were
             missed with them were due; otherwise None.
     """
@@ -41,6 +46,7 @@ class Facts:
     backlog: str = ""
     warning: str = ""
     hanging: str = ""
+    paused: str = ""
     outage: tuple[datetime, datetime] | None = None
 
 
@@ -82,6 +88,7 @@ def facts_beside(
             backlog=backlogs.get(group.key, ""),
             warning=warnings.get(group.key, ""),
             hanging=hanging.get(group.key, ""),
+            paused=_paused(task_of[group.key]) if group.key in task_of else "",
             outage=_outage(using, group),
         )
         for group in listed
@@ -95,6 +102,16 @@ def _of_queues(group: AlertGroup, words: Callable[[str], str]) -> str:
     if len(queues) == 1:
         return "".join(found.values())
     return " ".join(f"{queue}: {about}" for queue, about in found.items())
+
+
+def _paused(task: Task) -> str:
+    if task.state != TaskState.PAUSED:
+        return ""
+    words = gettext("The task is paused")
+    if task.paused_until is not None:
+        until = in_zone(task.paused_until, timezone.get_current_timezone())
+        words = gettext("The task is paused until %s") % until
+    return f"{words} ({task.state_reason.rstrip('.')})." if task.state_reason else f"{words}."
 
 
 def _outage(using: str, group: AlertGroup) -> tuple[datetime, datetime] | None:

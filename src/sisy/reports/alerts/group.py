@@ -190,6 +190,16 @@ class AlertGroup:
         return bool(records) and all(each.acknowledged_at for each in records)
 
     @property
+    def acknowledged(self) -> str:
+        """Who acknowledged it, and how many of its alerts, if not all; empty if nobody did."""
+        known = [each for each in self.records if each.acknowledged_at is not None]
+        named = {"by": self.acknowledged_by, "number": len(known), "all": len(self.records)}
+        if len(known) == len(self.records):
+            return gettext("acknowledged by %(by)s") % named if known else ""
+        words = gettext("%(number)d of %(all)d acknowledged by %(by)s")
+        return words % named if known else ""
+
+    @property
     def acknowledged_by(self) -> str:
         """Those who acknowledged some of its alerts."""
         return ", ".join(sorted({each.acknowledged_by for each in self.records} - {""}))

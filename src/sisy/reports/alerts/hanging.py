@@ -45,6 +45,8 @@ def _sentences(using: str, run: Run, task: Task, now: datetime, *, in_full: bool
         due = in_zone(task.next_run, timezone.get_current_timezone())
         words = gettext("The next run is due at %(due)s: if this one is still running, %(then)s.")
         yield words % {"due": due, "then": THEN[task.overlap]}
+    if task.timeout is None:
+        yield gettext("The task has no timeout that would end it.")
 
 
 def _last_line(run: Run) -> str:

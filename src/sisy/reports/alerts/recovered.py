@@ -19,7 +19,7 @@ from sisy.alerting.problem import as_sentence
 from sisy.models import Alert as AlertRecord
 from sisy.models import Run, Task
 from sisy.reports.alerts.alert import Alert, Kind, Severity
-from sisy.reports.alerts.recurrence import APART, Recurrence
+from sisy.reports.alerts.recurrence import NOT_TOGETHER, Recurrence
 from sisy.runtime.durations import in_zone, rounded_text
 
 KINDS = (Kind.LATE, Kind.QUEUED)
@@ -100,7 +100,7 @@ def recovered_alerts(using: str, now: datetime, slots: Mapping[str, int]) -> Ite
             kind=Kind.LATE if delay.number else Kind.QUEUED,
             severity=Severity.INFO,
             why=in_words(delay),
-            fix=str(again or APART) if delay.is_due_again else "",
+            fix=str(again or NOT_TOGETHER) if delay.is_due_again else "",
             since=delay.due,
             until=delay.due + delay.waited,
             queues=(delay.queue,),

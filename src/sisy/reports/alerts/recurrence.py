@@ -15,7 +15,7 @@ from sisy.runtime.durations import in_zone
 
 MAX_DUE_COUNTED = 10_000  # tasks that are due together again
 
-APART = gettext_lazy("The next runs of these tasks start at different times.")
+NOT_TOGETHER = gettext_lazy("The next runs of these tasks start at different times.")
 """The words for tasks that are due again, but not together."""
 
 
@@ -65,7 +65,7 @@ class Recurrence:
             "again": in_zone(self.at, timezone.get_current_timezone()),
         }
         if not self.number:
-            return str(APART)
+            return str(NOT_TOGETHER)
         words = ngettext(
             "At %(again)s, %(number)d task of this queue is due again.",
             "At %(again)s, %(number)d tasks of this queue are due together again.",
