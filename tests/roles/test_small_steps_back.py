@@ -6,7 +6,8 @@ from sisy.heartbeat import tick
 from sisy.heartbeat.clock_rollback import MAX_SMALL_STEP, repair
 from sisy.heartbeat.plan_ahead import plan_ahead
 from sisy.models import Run, Task
-from sisy.planning.timing import ON_TIME_TOLERANCE
+from sisy.planning.timing import ON_TIME_TOLERANCE, Timing
+from sisy.schedules.calendar import just_before
 from tests.support.clocks import clock_at
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
 from tests.support.records import scheduled, stored
@@ -91,6 +92,9 @@ def test_an_edit_before_the_repair_keeps_nothing_that_was_not_due(edit):
         EDITS[edit](stored(task))
     repair("default", now + 10 * SECOND)
     assert not Run.objects.filter(task=task).exists()
+    found = stored(task)
+    if found.state == "active" and found.next_run is not None:
+        assert Timing.of(found).next_after(just_before(found.next_run)) == found.next_run
 
 
 def test_a_larger_step_withdraws_what_was_planned_ahead():

@@ -175,9 +175,7 @@ def _least_step(using: str, now: datetime) -> timedelta:
 def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bool) -> int:
     candidates = _left_ahead(using, now).filter(pk__in=pks)
     chosen = [task.pk for task in candidates if everything or _continues_by_new_time(task)]
-    with transaction.atomic(using=using):
-        stored = Task.objects.using(using)
-        withdraw(stored, locking.lock(stored.filter(pk__in=chosen)), now, repairs=True)
+    _withdraw(using, chosen, now)
     _free_occurrences(using, chosen, now)
     with transaction.atomic(using=using):
         # Filter again under the lock: another heartbeat may have repaired them already.
@@ -193,6 +191,17 @@ def _restart_these(using: str, pks: Sequence[int], now: datetime, everything: bo
                 starts.append((task, activation.start_of(task, now)))
         activation.store_starts(using, starts)
     return len(tasks)
+
+
+def _withdraw(using: str, pks: Sequence[int], now: datetime) -> None:
+    """Withdraw what was planned ahead of tasks, and find out anew when these are due."""
+    with transaction.atomic(using=using):
+        stored = Task.objects.using(using)
+        locked = locking.lock(stored.filter(pk__in=pks))
+        withdraw(stored, locked, now, repairs=True)
+        # After an edit since the step, a withdrawn moment need not be due any more.
+        active = stored.filter(pk__in=locked, state=TaskState.ACTIVE, next_run__isnull=False)
+        activation.store_starts(using, [(task, activation.start_of(task, now)) for task in active])
 
 
 def _continues_by_new_time(task: Task) -> bool:
