@@ -69,7 +69,7 @@ def test_the_advised_backfill_runs_exactly_what_was_missed(site, settings):
     command = re.search("manage.py (.*)'", Alert.objects.get(kind="missed").fix)[1]
     assert f"manage.py {command} --dry-run\n" in said(f"sisy_runs show {row.pk}")
     assert len(told(f"{command} --dry-run")) == row.count > 5
-    said(command)
+    said(f"{command} --yes")
     runs = Run.objects.filter(task=task, origin="backfill").order_by("occurrence_at")
     assert runs.count() == row.count
     assert (runs[0].occurrence_at, runs.last().occurrence_at) == (row.due_at, row.due_until)
