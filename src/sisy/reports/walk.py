@@ -24,6 +24,7 @@ from sisy.reports.ledger import listed
 
 MAX_LOOKED_AT = 10_000  # runs
 MAX_SECONDS = 0.2
+MAX_COUNTING_SECONDS = 0.05  # in addition, for a page that has found enough
 BATCH = 500  # runs of one statement; the time is read between two statements
 
 Page = Callable[[int | None, int], list[int]]
@@ -108,7 +109,7 @@ def walk(using: str, keys: Iterator[int], wanted: Q, *, most: int, least: int = 
 
 
 def count(using: str, keys: Iterator[int], wanted: Q, *, most: int) -> tuple[int, bool]:
-    """Return how many runs match, and whether these are all, with the limits of `walk`.
+    """Return how many runs match, and whether these are all, with limits as of `walk`.
 
     Args:
         keys: the keys of the runs, newest first; see `newest_first`.
@@ -117,7 +118,9 @@ def count(using: str, keys: Iterator[int], wanted: Q, *, most: int) -> tuple[int
     """
     began = clock.steady()
     number = looked_at = 0
-    while number <= most and looked_at < MAX_LOOKED_AT and clock.steady() - began < MAX_SECONDS:
+    while number <= most and looked_at < MAX_LOOKED_AT:
+        if looked_at and clock.steady() - began >= MAX_COUNTING_SECONDS:
+            break
         read = list(islice(keys, BATCH))
         looked_at += len(read)
         if read:
