@@ -69,4 +69,5 @@ def _in_words(alert: dict[str, Any]) -> tuple[str, str]:
     """Return the severity of an alert, and all about it: its lines are wrapped, and never cut."""
     since = f"Began {alert['since']}." if alert["since"] else ""
     by = f"Acknowledged by {alert['by']}." if alert["by"] else ""
-    return alert["severity"], " ".join(filter(None, [alert["problem"], alert["fix"], since, by]))
+    # The fix may end with a command, which has no full stop.
+    return alert["severity"], " ".join(filter(None, [alert["problem"], since, by, alert["fix"]]))
