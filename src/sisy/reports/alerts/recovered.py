@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import starmap
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
@@ -94,8 +95,10 @@ def recovered_alerts(using: str, now: datetime, slots: Mapping[str, int]) -> Ite
         slots: how many slots the workers have, by queue.
     """
     delays = past_delays(using, now)
+    # Several delays of a queue often have the same tasks, which are due together once.
+    recurrence = cache(lambda queue, at: Recurrence.of(using, queue, at, slots))
     for delay in delays[:MAX_DELAYS_SHOWN]:
-        again = delay.again_at and Recurrence.of(using, delay.queue, delay.again_at, slots)
+        again = delay.again_at and recurrence(delay.queue, delay.again_at)
         yield Alert(
             kind=Kind.LATE if delay.number else Kind.QUEUED,
             severity=Severity.INFO,
