@@ -220,7 +220,7 @@ def test_the_overviews_queries_do_not_grow_with_the_tasks():
     client.get(PAGE)
     with CaptureQueriesContext(connection) as seen:
         client.get(PAGE)
-    assert len(without_steps(seen)) <= 56
+    assert len(without_steps(seen)) <= 54
 
 
 def test_tasks_share_a_row_on_request():

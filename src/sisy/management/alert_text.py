@@ -122,7 +122,7 @@ def fix_of(group: AlertGroup, outage: tuple[datetime, datetime] | None = None) -
     """Return what helps against a group of alerts; empty if its text says it, or it needs none.
 
     Args:
-        outage: see `Facts`.
+        outage: see `outage_of`.
     """
     if group.needs_nothing:
         return ""
@@ -135,7 +135,9 @@ def fix_of(group: AlertGroup, outage: tuple[datetime, datetime] | None = None) -
     return fix
 
 
-def in_lines(group: AlertGroup, facts: Facts, now: datetime) -> Lines:
+def in_lines(
+    group: AlertGroup, facts: Facts, outage: tuple[datetime, datetime] | None, now: datetime
+) -> Lines:
     """Return a group of alerts in lines: what is wrong since when, the fix, and who handles it.
 
     A delay that is over has no beginning.
@@ -150,7 +152,7 @@ def in_lines(group: AlertGroup, facts: Facts, now: datetime) -> Lines:
         facts.hanging,
         facts.paused,
         f"Note: {note}" if (note := noted(facts.note, group.lead.task)) else "",
-        fix_of(group, facts.outage),
+        fix_of(group, outage),
         f"Affects {group.affects}." if len(group.alerts) > 1 else "",
         f"Closed by {group.closed_by}. {group.reopening}" if group.closed else "",
         f"{capfirst(group.acknowledged)}." if group.acknowledged else "",

@@ -9,7 +9,7 @@ from sisy.dashboard.page_request import PageRequest
 from sisy.dashboard.pages.missed import MissedPage, missed_address
 from sisy.reports.alerts import Severity
 from sisy.reports.alerts.alert import Kind
-from sisy.reports.alerts.facts import facts_beside
+from sisy.reports.alerts.facts import facts_beside, outage_of
 from sisy.reports.alerts.group import AlertGroup
 
 
@@ -30,7 +30,7 @@ def rows_of(
                 group.muted_until(now),
                 _looks(group, now),
                 facts[group.key],
-                _missed_address(page_request, group, facts[group.key].outage),
+                _missed_address(page_request, group),
                 place,
             )
             for group, place in zip(groups, _places(groups), strict=True)
@@ -54,12 +54,14 @@ def _places(groups: Sequence[AlertGroup]) -> list[str]:
     return [*anchors[1:], anchors[-2] if len(anchors) > 1 else "alerts"] if groups else []
 
 
-def _missed_address(
-    page_request: PageRequest, group: AlertGroup, outage: tuple[datetime, datetime] | None
-) -> str:
+def _missed_address(page_request: PageRequest, group: AlertGroup) -> str:
     """Return the address of the page that backfills several tasks; empty for other groups."""
     if group.lead.kind != Kind.MISSED or len(group.alerts) < 2:
         return ""
+    # The button needs this permission.
+    if not page_request.may("backfill_task"):
+        return ""
+    outage = outage_of(page_request.using, group)
     if outage is None:
         return page_request.address(MissedPage.name)
     return missed_address(page_request, *outage)

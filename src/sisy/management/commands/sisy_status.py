@@ -12,7 +12,7 @@ from sisy.management.output import AnsweringCommand, counted
 from sisy.management.table import Look
 from sisy.models import Task
 from sisy.reports.alerts import Alert, find_alerts
-from sisy.reports.alerts.facts import facts_beside
+from sisy.reports.alerts.facts import facts_beside, outage_of
 from sisy.reports.alerts.group import AlertGroup
 from sisy.reports.alerts.grouping import grouped
 from sisy.reports.fleet import members, throughput
@@ -77,7 +77,11 @@ class Command(AnsweringCommand):
         facts = facts_beside(using, groups, now, in_full=True)
         self.stdout.write(
             self.description(
-                (_named(group), in_lines(group, facts[group.key], now)) for group in groups
+                (
+                    _named(group),
+                    in_lines(group, facts[group.key], outage_of(using, group), now),
+                )
+                for group in groups
             )
         )
         if any(alert.record for alert in alerts):

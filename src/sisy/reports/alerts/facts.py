@@ -37,8 +37,6 @@ class Facts:
         warning: which of these runs a new worker would skip; see `sisy.reports.skipping`.
         hanging: how long a run that takes too long has been running; see `hanging_in_words`.
         paused: that the task is paused, until when and why; empty if it is not.
-        outage: if several tasks missed occurrences, when the first and the last of all that were
-            missed with them were due; otherwise None.
     """
 
     note: str = ""
@@ -47,7 +45,6 @@ class Facts:
     warning: str = ""
     hanging: str = ""
     paused: str = ""
-    outage: tuple[datetime, datetime] | None = None
 
 
 def facts_beside(
@@ -89,7 +86,6 @@ def facts_beside(
             warning=warnings.get(group.key, ""),
             hanging=hanging.get(group.key, ""),
             paused=_paused(task_of[group.key]) if group.key in task_of else "",
-            outage=_outage(using, group),
         )
         for group in listed
     }
@@ -114,7 +110,11 @@ def _paused(task: Task) -> str:
     return f"{words} ({task.state_reason.rstrip('.')})." if task.state_reason else f"{words}."
 
 
-def _outage(using: str, group: AlertGroup) -> tuple[datetime, datetime] | None:
+def outage_of(using: str, group: AlertGroup) -> tuple[datetime, datetime] | None:
+    """Return when the first and the last occurrence of an outage were due; None if it was none.
+
+    It is an outage if several tasks missed occurrences.
+    """
     is_missed = group.lead.kind == Kind.MISSED and len(group.alerts) > 1
     if not is_missed or group.since is None or group.until is None:
         return None
