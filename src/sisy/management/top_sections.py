@@ -134,12 +134,11 @@ def _alert(group: AlertGroup, glance: Glance) -> dict[str, Any]:
 
 def _before_a_worker_starts(group: AlertGroup, glance: Glance) -> str:
     """Return where to read which queued runs a new worker would skip, if several are queued."""
+    if group.lead.kind != Kind.NO_WORKER:
+        return ""
     queues = {queue for alert in group.alerts for queue in alert.queues}
     several = any(each.name in queues and each.queued > 1 for each in glance.queues)
-    is_idle = group.lead.kind == Kind.NO_WORKER
-    return (
-        "See first what it would skip: manage.py sisy_queues list" if is_idle and several else ""
-    )
+    return "See first what it would skip: manage.py sisy_queues list" if several else ""
 
 
 def _queue(queue: QueueStats, glance: Glance) -> dict[str, Any]:

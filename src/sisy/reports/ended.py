@@ -23,7 +23,7 @@ class Ended:
     """A heartbeat or worker that has ended.
 
     Attributes:
-        last_of: the queues without a worker of which it was the last one.
+        last_of: the queues that have had no worker since it ended.
     """
 
     process: Process

@@ -1,4 +1,4 @@
-"""The runs that people have already retried or backfilled, so that nobody repeats them unawares.
+"""The runs that people have already retried or backfilled, so that none is repeated by mistake.
 
 No index leads from a run to those that repeat it. They are runs of the same task, so they are
 looked for among the newest runs of each task.
@@ -24,7 +24,8 @@ Occurrence = tuple[int | None, datetime | None]
 def repeats_of(using: str, runs: Collection[Run]) -> dict[int, Run]:
     """Return, by the keys of the runs that people have repeated, the newest repeat of each.
 
-    A retry repeats the run that it names, and any run of its occurrence; so does a backfill.
+    A retry repeats the run that it names, and any run of its occurrence; so does a backfill. One
+    that has failed counts, too.
     """
     newest: dict[int | Occurrence | None, Run] = {}
     for repeat in sorted(_repeats(using, runs), key=lambda run: run.pk):
@@ -49,15 +50,6 @@ def repeated_in_words(repeats: Mapping[int, Run]) -> list[str]:
         words % {"run": pk, "again": again.pk, "state": again.get_state_display()}
         for pk, again in repeats.items()
     ]
-
-
-def without_repeated(using: str, runs: Collection[Run]) -> list[Run]:
-    """Return ``runs`` without those that people have repeated, whatever came of it.
-
-    A repeat that has failed is a run of its own: if it is among ``runs``, it stays.
-    """
-    repeated = repeats_of(using, runs)
-    return [run for run in runs if run.pk not in repeated]
 
 
 def _repeats(using: str, runs: Collection[Run]) -> list[Run]:

@@ -21,7 +21,7 @@ from sisy.models.run import RunQuerySet
 from sisy.records.choices import FAILED_STATES, LIVE_STATES
 from sisy.reports import formatting
 from sisy.reports.ledger import key_of
-from sisy.reports.repeats import without_repeated
+from sisy.reports.repeats import repeats_of
 from sisy.reports.run_filter import RunFilter
 from sisy.reports.run_search import RunSearch, find_all, in_states
 
@@ -133,8 +133,9 @@ def matching(page_request: PageRequest) -> Matching:
     found = found[:MAX_CHANGED]
     if page_request.keys["verb"] != "retry":
         return Matching(runs=found, older=older)
-    left = without_repeated(page_request.using, found)
-    return Matching(runs=left, older=older, repeated=len(found) - len(left))
+    repeats = repeats_of(page_request.using, found)
+    left = [run for run in found if run.pk not in repeats]
+    return Matching(runs=left, older=older, repeated=len(repeats))
 
 
 def confirmed(page_request: PageRequest) -> RunQuerySet:

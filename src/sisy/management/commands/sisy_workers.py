@@ -40,8 +40,7 @@ class Command(VerbCommand):
             "--ended",
             action="store_true",
             help="list instead the heartbeats and workers that ended in the last 24 hours, the "
-            "last worker of each queue without one, and "
-            "the times without a heartbeat",
+            "last worker of each queue without one, and the times without a heartbeat",
         )
         drain = verb("drain", "let workers finish their current runs, and exit")
         drain.add_argument(

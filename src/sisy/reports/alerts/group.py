@@ -191,7 +191,7 @@ class AlertGroup:
 
     @property
     def acknowledged(self) -> str:
-        """Who acknowledged it, and how many of its alerts, if not all; empty if nobody did."""
+        """Who acknowledged it, and how many of its alerts unless it was all; empty for nobody."""
         known = [each for each in self.records if each.acknowledged_at is not None]
         named = {"by": self.acknowledged_by, "number": len(known), "all": len(self.records)}
         if len(known) == len(self.records):

@@ -30,7 +30,7 @@ CONSEQUENCES = {
 def grouped(alerts: Sequence[Alert]) -> list[AlertGroup]:
     """Return the alerts by cause, in the order of the first alert of each."""
     causes = [alert for alert in alerts if alert.kind in CONSEQUENCES and not alert.is_over]
-    # What stops all queues is also the cause of what a single queue causes.
+    # A cause that concerns all queues comes before those that concern one of them.
     causes.sort(key=lambda alert: bool(alert.queues))
     caused = [
         (alert, next((each for each in causes if _is_consequence(alert, each)), None))

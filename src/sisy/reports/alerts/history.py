@@ -239,7 +239,7 @@ def _by_start(alerts: Iterable[AlertRecord]) -> Iterator[AlertRecord]:
 
 
 def _start_if_open(alert: AlertRecord) -> tuple[bool, datetime]:
-    # Closed ones stay in their order, after those that are open.
+    # Closed alerts come after the open ones, in their own order.
     return alert.is_open, alert.since if alert.is_open else alert.opened_at
 
 
