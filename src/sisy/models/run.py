@@ -68,7 +68,7 @@ class Run(RunRecord):
         ]
         # None of their columns changes while a run is queued and executed, so that PostgreSQL can
         # update the row in place.
-        indexes = [models.Index(fields=["task", "-id"], name="sisy_run_history")]
+        indexes = [models.Index(fields=["task", "id"], name="sisy_run_history")]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         fields = kwargs.get("update_fields")

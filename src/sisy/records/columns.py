@@ -62,7 +62,7 @@ class TaskColumns(models.Model):
         blank=True,
         help_text=_("No runs are due at or after this moment. The task is then deleted."),
     )
-    iterations = models.PositiveIntegerField(
+    iterations = models.IntegerField(
         _("iterations"),
         null=True,
         blank=True,
@@ -108,7 +108,7 @@ class TaskColumns(models.Model):
         help_text=_("The maximum age of missed occurrences to run. Empty for no limit."),
     )
     overlap = models.CharField(_("overlap"), max_length=20, choices=Overlap, default=Overlap.SKIP)
-    max_attempts = models.PositiveSmallIntegerField(
+    max_attempts = models.SmallIntegerField(
         _("maximum attempts"),
         default=1,
         help_text=_(
@@ -151,7 +151,7 @@ class TaskColumns(models.Model):
         ),
     )
 
-    alert_after = models.PositiveSmallIntegerField(
+    alert_after = models.SmallIntegerField(
         _("alert after"),
         null=True,
         blank=True,
@@ -193,7 +193,7 @@ class TaskColumns(models.Model):
         ),
     )
 
-    history_runs = models.PositiveIntegerField(
+    history_runs = models.IntegerField(
         _("history limit"),
         null=True,
         blank=True,
@@ -227,7 +227,7 @@ class TaskColumns(models.Model):
         editable=False,
         help_text=_("When its timing was last changed. Earlier occurrences are not planned."),
     )
-    runs_planned = models.PositiveBigIntegerField(_("runs so far"), default=0, editable=False)
+    runs_planned = models.BigIntegerField(_("runs so far"), default=0, editable=False)
     silent_at = MomentField(
         _("silent from"),
         null=True,

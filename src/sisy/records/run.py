@@ -94,7 +94,7 @@ class RunRecord(models.Model):
         blank=True,
         help_text=_("The last missed occurrence, if the row records several."),
     )
-    count = models.PositiveBigIntegerField(
+    count = models.BigIntegerField(
         _("occurrences"), default=1, help_text=_("The number of occurrences in this row.")
     )
 
@@ -121,12 +121,12 @@ class RunRecord(models.Model):
     )
     cancel_force = models.BooleanField(_("force"), default=False)
     cancel_reason = ReasonField(_("cancel reason"), max_length=500, blank=True)
-    times_lost = models.PositiveIntegerField(_("times lost"), default=0)
+    times_lost = models.IntegerField(_("times lost"), default=0)
 
     # The columns that change when a run starts or ends come last, next to each other: PostgreSQL
     # logs one part of the row, from the first to the last byte that differs.
     state = models.CharField(_("state"), max_length=20, choices=RunState, default=RunState.QUEUED)
-    attempt = models.PositiveIntegerField(
+    attempt = models.IntegerField(
         _("attempt"), default=0, help_text=_("The number of attempts so far.")
     )
     process = models.ForeignKey(
