@@ -24,7 +24,8 @@ from sisy.records.alike import Alike
 from sisy.records.choices import Origin, Overlap
 from sisy.records.instances import another, is_watched, unsaved
 from sisy.records.run import RunRecord
-from sisy.records.task import T, check_label_and_data, check_policies
+from sisy.records.task import T, check_label, check_policies
+from sisy.records.validators import json_text
 from sisy.store.submissions import PairInsertion, insert_with_task
 
 MAX_KNOWN = 1000
@@ -74,7 +75,7 @@ class Template(Generic[T]):
     """A task that runs once, and its run. Neither is saved.
 
     Attributes:
-        task: all of its columns are checked, but for those that differ.
+        task: all of its columns are checked.
         insertion: stores copies of both.
     """
 
@@ -114,7 +115,9 @@ class Template(Generic[T]):
         Raises:
             ValueError: the label or the user data are not valid.
         """
-        data = check_label_and_data(task)
+        if task.label is not self.task.label:
+            check_label(task)
+        data = json_text(task.userdata)
         task.created_at = now
         columns = {
             "label": task.label,
@@ -135,6 +138,7 @@ def _template(
 ) -> Template[T]:
     task = _new(model, target, options)
     check_policies(task)
+    check_label(task)
     run = task.new_run(now=_ANY_MOMENT, origin=origin)
     return Template(task, run, PairInsertion(task, run))
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar, overload
 
 from django.db import models
 
-from sisy.records.instances import another, is_watched, note_saved
+from sisy.records.instances import another, is_watched, note_saved, set_key
 
 M = TypeVar("M", bound=models.Model)
 
@@ -74,5 +74,5 @@ def note_inserted(using: str, records: Sequence[models.Model], keys: Sequence[An
 
 def _note_inserted(using: str, records: Sequence[models.Model], keys: Sequence[Any]) -> None:
     for record, key in zip(records, keys, strict=True):
-        record.pk = key
+        set_key(record, key)
     note_saved(using, records)

@@ -117,6 +117,11 @@ def note_saved(using: str, records: Sequence[models.Model]) -> None:
         record._state.adding, record._state.db = False, using
 
 
+def set_key(record: models.Model, key: Any) -> None:
+    """Set the primary key of a record whose model has no parent, faster than by ``pk``."""
+    record.__dict__[record._meta.pk.attname] = key
+
+
 def loaded(record: models.Model, name: str) -> Any:
     """Return the object of a foreign key if it is loaded; never query the database for it."""
     return record._state.fields_cache.get(name)

@@ -18,7 +18,7 @@ from sisy.records.instances import refer, unsaved
 from sisy.records.run import RunRecord
 from sisy.records.task_field import TaskField
 from sisy.records.task_fields import OWNER_FIELDS, TASK_FIELDS
-from sisy.records.validators import json_dict, json_text
+from sisy.records.validators import json_dict
 
 _VALIDATED = [field for field in TASK_FIELDS.values() if field.is_validated]
 _OFTEN_NEW = [field for field in _VALIDATED if field.is_often_new]
@@ -166,10 +166,9 @@ def check_policies(task: TaskRecord) -> None:
     _check(task, _SELDOM_NEW)
 
 
-def check_label_and_data(task: TaskRecord) -> str:
-    """Check the label and the user data, as `check_columns` does; return the data as JSON."""
+def check_label(task: TaskRecord) -> None:
+    """Check the label, as `check_columns` does."""
     _check(task, _LABEL)
-    return json_text(task.userdata)
 
 
 def _forget(**kwargs: Any) -> None:

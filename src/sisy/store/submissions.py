@@ -37,7 +37,7 @@ from django.db.models.signals import post_save, pre_save
 
 from sisy.records.alike import note_inserted, values_of
 from sisy.records.choices import RunState
-from sisy.records.instances import has_receivers, note_saved, refer
+from sisy.records.instances import has_receivers, note_saved, refer, set_key
 from sisy.records.run import R, RunRecord
 from sisy.records.task import TaskRecord
 from sisy.records.validators import JSON
@@ -209,7 +209,7 @@ def insert_with_task(
         params.append(JSON.encode(values_of(runs, "payload")))
     statement = insertion.statement(connection.alias, non_null, not_copied, is_batch=is_batch)
     rows = fetch(connection, statement, params)
-    task.pk = rows[0][0]
+    set_key(task, rows[0][0])
     refer(run, "task", task)
     note_saved(connection.alias, [task])
     note_inserted(connection.alias, runs, [pk for _, pk in rows])
