@@ -14,7 +14,7 @@ from sisy.store.run_output import write_while_running
 from tests.commands.calling import Terminal, said, seen, told
 from tests.roles.steps import finish, held_run
 from tests.support.moments import MINUTE, NOON
-from tests.support.records import worker
+from tests.support.records import scheduled, worker
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -66,6 +66,19 @@ def test_alerts_are_acknowledged():
     )  # fmt: skip
     assert Actions("default").acknowledge(str(alert.pk)).startswith("Acknowledged.")
     assert Actions("default").acknowledge(str(alert.pk)).startswith("Nothing changed")
+
+
+def test_it_says_how_many_alerts_of_a_group_were_acknowledged(monkeypatch):
+    for label, by in (("tea", "Sam"), ("coffee", "")):
+        task = scheduled(label=label)
+        Alert.objects.create(
+            kind=Kind.FAILING, subject=f"task:{task.pk}", open_key=f"task:{task.pk}",
+            task_id=task.pk,
+            label=label, why="The latest run failed: KeyError.", since=NOON, opened_at=NOON,
+            acknowledged_at=NOON if by else None, acknowledged_by=by,
+        )  # fmt: skip
+    text = " ".join(seen("sisy_top --once", monkeypatch).split())
+    assert "1 of 2 acknowledged by Sam." in text
 
 
 def test_a_queue_is_paused_and_resumed_by_the_same_key():

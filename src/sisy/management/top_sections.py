@@ -126,7 +126,7 @@ def _alert(group: AlertGroup, glance: Glance) -> dict[str, Any]:
     return {
         "severity": severity(group.severity.value),
         "since": formatting.distance(since, glance.now) if since else "",
-        "by": group.acknowledged_by,
+        "acknowledged": group.acknowledged,
         "problem": f"{about}{group.why}",
         "fix": fix_of(group) or _before_a_worker_starts(group, glance),
     }

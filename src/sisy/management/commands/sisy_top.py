@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import router
+from django.utils.text import capfirst
 
 from sisy import clock
 from sisy.management.output import AnsweringCommand
@@ -68,6 +69,8 @@ class Command(AnsweringCommand):
 def _in_words(alert: dict[str, Any]) -> tuple[str, str]:
     """Return the severity of an alert, and all about it: its lines are wrapped, and never cut."""
     since = f"Began {alert['since']}." if alert["since"] else ""
-    by = f"Acknowledged by {alert['by']}." if alert["by"] else ""
+    known = f"{capfirst(alert['acknowledged'])}." if alert["acknowledged"] else ""
     # The fix may end with a command, which has no full stop.
-    return alert["severity"], " ".join(filter(None, [alert["problem"], since, by, alert["fix"]]))
+    return alert["severity"], " ".join(
+        filter(None, [alert["problem"], since, known, alert["fix"]])
+    )
