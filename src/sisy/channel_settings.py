@@ -18,8 +18,8 @@ SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://\S", re.IGNORECASE | re.ASCII)
 OPTIONS = ("to", "tasks", "queues")
 
 EXPECTED = (
-    "Use 'email', 'email:ann@example.com', the address of a webhook that begins with https://, "
-    "or an address of Apprise such as 'slack://…'."
+    "Use 'email', 'email:ann@example.com', a webhook address that begins with https://, or an "
+    "Apprise address such as 'slack://…'."
 )
 
 
@@ -87,7 +87,7 @@ def _named(name: str, values: Any) -> Iterator[ChannelSetting]:
 def _channel(place: str, name: Any, value: Any) -> ChannelSetting:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise SettingsError(
-            f"{place}: {name!r:.80} is not a valid name of a channel. Use 1 to 60 ASCII letters, "
+            f"{place}: {name!r:.80} is not a valid channel name. Use 1 to 60 ASCII letters, "
             "digits, '-', '_' or '.'."
         )
     given = _options(place, value)

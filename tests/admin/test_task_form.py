@@ -112,9 +112,8 @@ REFUSALS = [
         {"end_running_0": "2026-05-05", "end_running_1": "12:00:00"},
         {
             "end_running": [
-                "'* * * * *' has no future occurrence between start_running (None) and "
-                "end_running (2026-05-05 12:00:00+00:00). Widen the window, or change the "
-                "schedule."
+                "'* * * * *' has no future occurrence before end_running "
+                "(2026-05-05T12:00:00+00:00). Widen the window, or change the schedule."
             ]
         },
     ),

@@ -157,7 +157,7 @@ def test_closing_is_undone_by_a_verb_that_show_names():
     alert = opened()
     said(f"sisy_alerts close {alert.pk} --by ann")
     shown = said(f"sisy_alerts show {alert.pk}")
-    assert f"To open it again: manage.py sisy_alerts reopen {alert.pk}" in shown
+    assert f"To reopen it: manage.py sisy_alerts reopen {alert.pk}" in shown
     assert said(f"sisy_alerts reopen {alert.pk}") == "Reopened: failing: import.\n"
     alert.refresh_from_db()
     assert (alert.is_open, alert.closed_by) == (True, "")
@@ -174,10 +174,10 @@ def test_an_alert_that_cannot_be_reopened_says_why():
     recovered = opened()
     Alert.objects.end(closed_at=NOON, close_reason="The latest run succeeded.")
     assert refusal(recovered) == (
-        f"Nothing to do. Alert {recovered.pk} was not closed by a person. Its problem was over "
-        "at 2026-05-05 12:00:00 UTC: The latest run succeeded."
+        f"Nothing to do. Alert {recovered.pk} cannot be reopened. Sisy closed it at "
+        "2026-05-05 12:00:00 UTC, when its problem was over: The latest run succeeded."
     )
-    assert "reopen" not in said(f"sisy_alerts show {recovered.pk}")
+    assert "sisy_alerts reopen" not in said(f"sisy_alerts show {recovered.pk}")
     earlier = opened()
     said(f"sisy_alerts close {earlier.pk}")
     later = opened()

@@ -53,7 +53,7 @@ def test_the_newest_run_of_an_occurrence_is_its_reason():
     )
     again.save()
     row = told(LINE)[2]
-    assert (row["why"], row["run"]) == ("timed_out", again.pk)
+    assert (row["why"], row["run"]) == ("timed out", again.pk)
 
 
 def test_all_occurrences_say_which_succeeded_and_which_are_not_planned():
@@ -80,7 +80,9 @@ def test_several_runs_are_submitted_after_a_confirmation():
         CommandError, match=r"^This submits 5 runs of tea to the queue default\."
     ) as e:
         said(line)
-    assert "The task is failing at present, so they will probably fail, too." in str(e.value)
+    assert "The latest runs of the task failed. Further runs will probably fail as well." in str(
+        e.value
+    )
     assert e.value.returncode == 2
     assert not task.runs.filter(origin=Origin.BACKFILL).exists()
     assert "Submitted 1 run of tea." in said(line.replace("06:00 12:00", "11:00 12:00"))

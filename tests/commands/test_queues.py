@@ -80,7 +80,7 @@ def test_a_site_without_queues_says_so():
 def test_queues_are_paused_and_resumed():
     scheduled(queue="mail")
     text = said("sisy_queues pause mail --reason down --by ann")
-    assert text.startswith("Paused the queue mail. Running runs continue. To resume: manage.py")
+    assert text.startswith("Paused the queue mail. Current runs continue. To resume: manage.py")
     queue = Queue.objects.get()
     assert (queue.pause_reason, queue.paused_by) == ("down", "ann")
     with pytest.raises(CommandError, match=r"^Already paused: mail\.$"):
@@ -93,7 +93,7 @@ def test_queues_are_paused_and_resumed():
 def test_a_pause_may_have_an_end():
     scheduled(queue="mail")
     text = said("sisy_queues pause mail --until 2026-05-05T18:00")
-    assert text.startswith("Paused the queue mail until 2026-05-05 18:00:00 UTC. Running runs")
+    assert text.startswith("Paused the queue mail until 2026-05-05 18:00:00 UTC. Current runs")
     assert Queue.objects.get().paused_until == NOON + 6 * HOUR
     Queue.objects.resume("mail")
     with pytest.raises(CommandError, match="2026-05-05"):

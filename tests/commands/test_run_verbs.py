@@ -156,7 +156,7 @@ def test_all_about_a_failed_run_is_shown_with_what_to_do(monkeypatch):
     assert "abc" not in text
     assert f"why       Run {run.pk} failed: KeyError: 'x'" in text
     assert text.endswith(
-        f"Next: Remove the cause, then retry: manage.py sisy_runs retry {run.pk}\n"
+        f"To retry it after you have fixed the cause: manage.py sisy_runs retry {run.pk}\n"
     )
     answer = told(f"sisy_runs show {run.pk}")
     assert answer["error"] == "Traceback\n  no water"
@@ -167,7 +167,7 @@ def test_all_about_a_failed_run_is_shown_with_what_to_do(monkeypatch):
 @pytest.mark.parametrize(
     ("state", "step"),
     [
-        ("queued", "Start a worker: manage.py sisy_worker --queues default"),
+        ("queued", "To start a worker: manage.py sisy_worker --queues default"),
         ("running", "--follow"),
         ("succeeded", "To run it again"),
         ("skipped", "To run it now"),

@@ -40,7 +40,7 @@ def test_frequent_tasks_do_not_hide_seldom_ones():
     scheduled("*/10 * * * *", label="poll")
     scheduled("30 0 * * *", label="backup")
     seldom, _, frequent = said("sisy_simulate 2026-05-06 2026-05-07 --show 5").partition(
-        "Due more often:"
+        "Frequent tasks:"
     )
     assert seldom.splitlines()[2:] == ["2026-05-06 00:30:00 UTC  backup", ""]
     assert [line.split()[0] for line in frequent.splitlines()[3:5]] == ["poll", "count"]
@@ -94,7 +94,7 @@ def test_the_busiest_minutes_and_the_overlapping_runs_are_named():
     assert (met["task"], met["typical duration"], met["times"]) == ("slow", 90.0, 60)
     assert met["first"] == "2026-05-06T00:01:00+00:00"
     text = said("sisy_simulate 2026-05-06 2026-05-06T02:00 --show 3")
-    assert "will probably be due while the previous run is still running:" in text
+    assert "Probable overlaps with the previous run:" in text
 
 
 @pytest.fixture

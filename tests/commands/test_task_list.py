@@ -123,8 +123,8 @@ def test_the_preview_of_a_backfill_says_what_it_takes(monkeypatch):
     scheduled("0 * * * *", label="tea", queue="mail")
     text = said("sisy_tasks backfill tea 3h now --again --dry-run")
     assert "This submits 3 runs of tea to the queue mail." in text
-    assert "No worker serves the queue: they stay queued until one does." in text
+    assert "No worker serves the queue. Runs stay queued until one starts." in text
     Queue.objects.pause("mail")
     text = said("sisy_tasks backfill tea 3h now --again --dry-run")
-    assert "The queue is paused: they stay queued until it is resumed." in text
+    assert "The queue is paused. Runs stay queued until it is resumed." in text
     assert len(told("sisy_tasks backfill tea 3h now --again --dry-run")) == 3

@@ -89,7 +89,7 @@ def test_each_change_of_a_task_names_the_next_step():
     text = said("sisy_tasks run tea")
     assert f"manage.py sisy_runs show {Run.objects.get().pk} --follow" in text
     assert f"To resume: manage.py sisy_tasks resume {task.pk}" in said("sisy_tasks pause tea")
-    assert "It is due next at 2026-05-05 15:00:00 UTC." in said("sisy_tasks resume tea")
+    assert "Its next run is due at 2026-05-05 15:00:00 UTC." in said("sisy_tasks resume tea")
 
 
 def test_a_task_is_found_by_its_key_its_name_or_its_label():
@@ -148,7 +148,7 @@ def test_run_pause_resume_and_cancel_act_on_the_task():
     assert Run.objects.get().reason == "no tea"
     assert "Paused tea" in said("sisy_tasks pause tea --reason fasting")
     assert Task.objects.get().state_reason == "fasting"
-    with pytest.raises(CommandError, match=r"^Cannot pause tea: it is paused already"):
+    with pytest.raises(CommandError, match=r"^Cannot pause tea: it is already paused"):
         said("sisy_tasks pause tea")
     assert told("sisy_tasks resume tea")["state"] == TaskState.ACTIVE
     with pytest.raises(CommandError, match="Cannot resume tea"):

@@ -65,7 +65,7 @@ def test_alerts_are_acknowledged():
         opened_at=NOON,
     )  # fmt: skip
     assert Actions("default").acknowledge(str(alert.pk)).startswith("Acknowledged.")
-    assert Actions("default").acknowledge(str(alert.pk)).startswith("Nothing changed")
+    assert Actions("default").acknowledge(str(alert.pk)).startswith("Nothing to acknowledge")
 
 
 def test_it_says_how_many_alerts_of_a_group_were_acknowledged(monkeypatch):
@@ -92,13 +92,13 @@ def test_a_worker_is_drained():
     process = worker()
     name = f"{process.pid}@{process.host}"
     assert Actions("default").drain(name).startswith(f"Draining {name}")
-    assert Actions("default").drain(name).startswith("Nothing changed")
+    assert Actions("default").drain(name).startswith("Nothing to drain")
 
 
 def test_a_run_is_cancelled_and_a_failed_one_retried():
     run = held_run(worker(), label="tea")
     assert Actions("default").cancel(str(run.pk)) == f"Asked run {run.pk} to stop."
-    assert Actions("default").cancel(str(run.pk)).startswith("Nothing changed")
+    assert Actions("default").cancel(str(run.pk)).startswith("Nothing to cancel")
     with pytest.raises(ValueError, match="Only finished runs can be retried"):
         Actions("default").retry(str(run.pk))
     finish(run, NOON, "failed")

@@ -52,11 +52,20 @@ def test_the_run_after_one_that_is_planned_ahead_is_named_as_the_next():
 @pytest.mark.parametrize(
     ("policy", "then"),
     [
-        (Overlap.SKIP, "it will be skipped"),
-        (Overlap.BUFFER_ONE, "it will be queued, or skipped if another run is queued already"),
-        (Overlap.BUFFER_ALL, "it will be queued until that run has ended"),
-        (Overlap.CANCEL_OTHER, "that run will be asked to stop, and this one starts when it has"),
-        (Overlap.TERMINATE_OTHER, "that run will be terminated, and this one starts when it has"),
+        (Overlap.SKIP, "the new run will be skipped"),
+        (
+            Overlap.BUFFER_ONE,
+            "the new run will be queued, or skipped if another run is already queued",
+        ),
+        (Overlap.BUFFER_ALL, "the new run will stay queued until the running one has ended"),
+        (
+            Overlap.CANCEL_OTHER,
+            "the running one will be asked to stop, and the new run starts when it has stopped",
+        ),
+        (
+            Overlap.TERMINATE_OTHER,
+            "the running one will be terminated, and the new run starts when it has ended",
+        ),
     ],
 )
 def test_a_moment_to_come_names_the_run_that_may_still_be_running(policy, then):

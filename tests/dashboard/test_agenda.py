@@ -127,7 +127,7 @@ def test_what_was_due_since_the_list_was_computed_is_no_longer_listed(now):
 def test_a_paused_task_is_not_listed():
     task = scheduled("0 3 * * *", label="backup")
     task.pause()
-    assert "No other task is due." in listed()
+    assert "No task is due in this range." in listed()
 
 
 def test_times_beyond_those_listed_are_counted(monkeypatch):
@@ -137,7 +137,7 @@ def test_times_beyond_those_listed_are_counted(monkeypatch):
     words = listed()
     assert "16:00:00 at 16" in words
     assert "at 18" not in words
-    assert "Tasks are due at 1 later time." in words
+    assert "1 later due time is not listed." in words
 
 
 def test_a_schedule_that_became_invalid_stops_no_other():

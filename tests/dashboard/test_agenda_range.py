@@ -54,7 +54,7 @@ def test_busy_times_follow_the_range_and_charts_say_that_they_do_not():
         for number in range(2):
             scheduled(schedule, label=f"{label} {number}")
     client = browser_of("view_task")
-    note = "The charts always begin now, whatever the range."
+    note = "The charts always start now, regardless of the range."
     start, end = TONIGHT
     for query, heading, found in (
         ({"start": start, "end": end}, "from 23:00:00 to 02:00:00", ["last"]),

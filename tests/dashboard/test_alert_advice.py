@@ -16,7 +16,8 @@ from tests.support.records import open_alert, scheduled
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 DEPLOYED = (
-    "New since a deploy on 2026-05-05 09:00:00, which also changed settings (queue, retry delay)"
+    "First seen after a deploy on 2026-05-05 09:00:00 that also changed settings (queue, retry "
+    "delay)"
 )
 
 

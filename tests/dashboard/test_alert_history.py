@@ -283,7 +283,7 @@ def test_further_delays_lead_to_the_closed_alerts_in_the_dashboard(monkeypatch):
         run.save()
         Alert.objects.filter(pk=alert.pk).update(run_id=run.pk, queue="default")
     overview = browser_of_superuser().get("/sisy/?parts=alerts")
-    assert "Runs were delayed on 1 more occasion in the last 24 hours." in text_of(overview)
+    assert "1 more delay in the last 24 hours." in text_of(overview)
     assert f'href="{PAGE}?state=closed"' in overview.content.decode()
     assert "manage.py sisy_alerts list --all" not in text_of(overview)
     assert "To list all of them: manage.py sisy_alerts list --all" in said("sisy_status")

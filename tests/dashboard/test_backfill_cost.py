@@ -47,7 +47,7 @@ def test_runs_that_may_not_overlap_take_the_time_of_all():
 def test_runs_that_may_overlap_share_the_slots():
     worker()
     assert preview(taking(5, overlap=Overlap.ALLOW)) == (
-        "A run typically takes 5 min. In total, they are about 15 min of work. In 2 free slots, "
+        "A run typically takes 5 min. The total run time is about 15 min. With 2 free slots, "
         "they take about 10 min."
     )
 
@@ -55,7 +55,7 @@ def test_runs_that_may_overlap_share_the_slots():
 def test_a_task_that_never_succeeded_takes_an_unknown_time():
     worker()
     task = scheduled("0 * * * *")
-    assert preview(task) == "How long it takes is unknown: none of the latest runs succeeded."
+    assert preview(task) == "The duration is unknown, because none of the latest runs succeeded."
 
 
 def test_a_task_that_has_failed_since_takes_as_long_as_when_it_succeeded(monkeypatch):
@@ -77,7 +77,7 @@ def test_a_queue_without_a_worker_is_named_before_the_backfill():
 def test_a_paused_queue_is_named_before_the_backfill():
     worker()
     Queue.objects.pause("default")
-    assert "The queue is paused: they stay queued until it is resumed." in preview(taking(5))
+    assert "The queue is paused. Runs stay queued until it is resumed." in preview(taking(5))
 
 
 def test_a_draining_worker_does_not_count():
@@ -88,4 +88,4 @@ def test_a_draining_worker_does_not_count():
 def test_another_engine_decides_how_many_runs_execute_at_once():
     task = taking(5, overlap=Overlap.ALLOW)
     type(task).objects.update(engine="celery")
-    assert preview(task) == "A run typically takes 5 min. In total, they are about 15 min of work."
+    assert preview(task) == "A run typically takes 5 min. The total run time is about 15 min."

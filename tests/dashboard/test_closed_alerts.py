@@ -58,7 +58,7 @@ def test_a_closed_alert_keeps_its_start_and_says_who_closed_it():
     assert "All clear" in text
     assert f"since {BEGAN:%H:%M:%S}" in text
     assert "closed by Sam" in text
-    assert "The next failed run opens it again." in text
+    assert "The next failed run reopens it." in text
     assert "Acknowledge" not in text
     assert "Retry" in text
 
@@ -126,7 +126,7 @@ def test_missed_occurrences_stay_closed_until_more_are_missed():
     record = closed_one(run, Kind.MISSED)
     [alert] = find_alerts("default", NOON)
     assert (alert.kind, alert.closed, alert.severity) == (Kind.MISSED, record, Severity.INFO)
-    assert "Further missed occurrences open it again." in alerts_on_page()
+    assert "Further missed occurrences reopen it." in alerts_on_page()
     task.new_run(now=NOON, due_at=NOON - MINUTE, **gap).save()
     [alert] = find_alerts("default", NOON)
     assert (alert.closed, alert.severity) == (None, Severity.WARNING)
@@ -168,7 +168,7 @@ def test_closed_alerts_of_one_cause_stay_one_row():
     assert (group.what, group.severity) == ("4 tasks", Severity.INFO)
     text = alerts_on_page()
     assert text.count("closed by Sam") == 1
-    assert "Further missed occurrences of a task open its alert again." in text
+    assert "Further missed occurrences of a task reopen its alert." in text
     do("reopen", *records)
     assert "missed 4 tasks" in alerts_on_page()
     # One that is open is apart from those that are closed.
@@ -184,7 +184,7 @@ def test_a_row_that_needs_no_action_gives_no_advice():
     assert "sisy-fix" not in page.content.decode()
     assert f'href="/sisy/runs/{record.run_id}/"' in page.content.decode()
     status = said("sisy_status")
-    assert "Closed by Sam. Further missed occurrences open it again." in status
+    assert "Closed by Sam. Further missed occurrences reopen it." in status
     assert "Retry the run" not in status
     do("reopen", record)
     assert "Retry the run if the occurrence" in alerts_on_page()

@@ -72,7 +72,9 @@ def test_the_last_worker_of_a_queue_without_one_is_listed_whenever_it_ended():
     worker_of("default")
     alive = Process.join(Role.WORKER, using="default", now=NOON, lease=LEASE, queues=("default",))
     text = shown()
-    assert "Ended in the last 24 hours, and the last worker of each queue without one" in text
+    assert (
+        "Ended in the last 24 hours, and the last worker of each queue that has none now" in text
+    )
     assert text.count("last worker of labels, mail ") == text.count("last worker of ") - 1 == 1
     assert "Served ('default',)." not in text
     [row] = told("sisy_workers list --ended")["ended"]
@@ -181,8 +183,8 @@ def test_crashing_workers_do_not_hide_the_end_of_a_heartbeat():
     assert (len(found.ended), found.more) == (11, 5)
     assert found.ended[-1].process.role == Role.HEARTBEAT
     for text in (shown(), said("sisy_workers list --ended")):
-        assert "5 more ended in this period." in text
-        assert "Only the newest" not in text
+        assert "5 more processes ended in the last 24 hours." in text
+        assert "Searched only the newest" not in text
 
 
 def test_runs_of_engines_do_not_hide_heartbeats_and_workers(monkeypatch):
@@ -222,7 +224,7 @@ def test_of_very_many_ended_processes_the_newest_are_read(monkeypatch):
     assert [one.at for one in found.ended] == [NOON - HOUR, NOON - 2 * HOUR]
     assert gaps() == [(9 * HOUR, 30 * MINUTE)]
     for text in (shown(), said("sisy_workers list --ended")):
-        assert "Only the newest 2 ended processes were read." in text
+        assert "Searched only the newest 2 ended processes." in text
 
 
 def test_ended_processes_fit_the_terminal_and_are_listed_as_json(monkeypatch):
@@ -234,7 +236,7 @@ def test_ended_processes_fit_the_terminal_and_are_listed_as_json(monkeypatch):
     lived(2 * HOUR)
     text = seen("sisy_workers list --ended", monkeypatch)
     head, _, *rows = text.splitlines()
-    assert head.split() == ["process", "ended", "lived", "reason"]
+    assert head.split() == ["process", "ended", "lifetime", "reason"]
     assert all(len(row) <= 80 for row in rows)
     assert "and neither did any other process on web-1." in " ".join(text.split())
     found = told("sisy_workers list --ended")

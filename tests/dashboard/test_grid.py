@@ -95,7 +95,7 @@ def test_too_many_tasks_show_those_with_problems_and_the_newest_runs(monkeypatch
     assert [each.row.task for each in shown.rows] == tasks[5:]
     assert not shown.is_all
     text = text_of(browser_of("view_task").get("/sisy/?parts=grid"))
-    assert "3 tasks by label: those with problems or the newest runs" in text
+    assert "3 tasks with problems or the newest runs, sorted by label" in text
 
 
 def test_tasks_that_are_deleted_or_paused_have_no_row(monkeypatch):

@@ -17,7 +17,10 @@ from tests.support.records import open_alert, scheduled, worker
 pytestmark = [pytest.mark.database, pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 TIME = "Run #{} has been running for 20 min. Its typical duration is 3 s."
-NEXT = "The next run is due at 2026-05-05 13:00:00 UTC: if this one is still running, it will be"
+NEXT = (
+    "The next run is due at 2026-05-05 13:00:00 UTC. If this one is still running then, the new "
+    "run will be"
+)
 
 
 @pytest.fixture

@@ -202,7 +202,7 @@ class TestPage:
             "that start in every quarter of an hour are left out. Click a bar to see its tasks."
             in text
         )
-        assert "00:00:00: +1, in all 46 starting" in text
+        assert "00:00:00: +1 above the base, 46 starting in total" in text
         assert "runs that start per hour, without the 180 that start in every hour" in text
 
     def test_without_a_constant_load_the_bars_show_all_runs(self):

@@ -107,7 +107,7 @@ def test_an_occurrence_not_planned_in_time_is_late():
     scheduled(label="sweep")
     Task.objects.update(state="active")
     Task._base_manager.update(next_run=NOON - MINUTE)
-    assert "sweep No heartbeat has planned it." in shown("alerts")
+    assert "sweep The task is due, but no heartbeat has planned it." in shown("alerts")
 
 
 def test_a_run_that_is_queued_too_long_is_late(at_time):

@@ -1,4 +1,4 @@
-"""Piles of runs of the last 24 hours are shown once their alerts are over: they will be back."""
+"""Piles of runs of the last 24 hours are shown once their alerts recovered: they will be back."""
 
 import pytest
 from django.db import connection
@@ -74,8 +74,8 @@ def test_a_pile_is_one_row_that_says_how_long_runs_waited_and_when_it_is_back():
     delayed(tasks_of(30))
     [alert] = shown()
     assert alert.why == (
-        "30 of the runs due at 2026-05-05 00:00:00 UTC waited up to 6 min 29 s to start. The "
-        f"alert said at that time: {FULL}."
+        "30 of the runs due at 2026-05-05 00:00:00 UTC waited up to 6 min 29 s to start. "
+        f"Cause at that time: {FULL}."
     )
     assert alert.fix.startswith(f"At {MORNING}, 30 {AGAIN} To avoid another delay, spread")
     assert alert.again_at == MIDNIGHT + DAY
@@ -154,7 +154,7 @@ def test_tasks_that_fit_in_the_slots_of_their_queue_need_no_advice(number, fix):
     assert (alert.again_at is None) == (number == 4)
     page = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
     assert ("Spread…" in page) == (number == 5)
-    assert ("will happen again" in page) == (number == 5)
+    assert ("likely to recur" in page) == (number == 5)
     assert ("spread their schedules" in said("sisy_alerts list")) == (number == 5)
 
 
@@ -164,7 +164,7 @@ def test_tasks_that_cannot_be_spread_need_more_workers():
     [alert] = shown()
     assert alert.fix == f"At {MORNING}, 30 {AGAIN} To avoid another delay, start more workers."
     page = text_of(browser_of("view_task").get("/sisy/?parts=alerts"))
-    assert "Over, but will happen again" in page
+    assert "Recovered, but likely to recur" in page
     assert "Spread…" not in page
     assert "Open tasks" in page
 
@@ -200,13 +200,13 @@ def test_a_queue_that_is_delayed_now_is_not_said_to_have_recovered():
 
 
 def test_a_delayed_queue_without_late_tasks_is_shown_too():
-    crowd = f"29 other runs have been queued since the same moment: {FULL}."
+    crowd = f"29 other runs were queued at the same time: {FULL}."
     why = f"The oldest run in the queue 'default' has been queued for 5 min. {crowd}"
     delayed(tasks_of(1), kind=Kind.QUEUED, why=why, closed=MIDNIGHT + 12 * MINUTE)
     [alert] = shown()
     assert alert.why == (
         "The queue 'default' was delayed for 7 min. Its oldest run was due at 2026-05-05 00:00:00 "
-        f"UTC. The alert said at that time: {FULL}."
+        f"UTC. Cause at that time: {FULL}."
     )
     assert alert.again_at == MIDNIGHT + DAY
 
@@ -225,7 +225,7 @@ def test_each_moment_is_a_row_and_the_longest_are_shown():
         delayed(tasks, due=MIDNIGHT + hour * HOUR)
     rows = grouped(shown())
     assert [row.number for row in rows] == [1, 1, 1, 2]
-    assert rows[-1].why == "Runs were delayed on 2 more occasions in the last 24 hours."
+    assert rows[-1].why == "2 more delays in the last 24 hours."
 
 
 def test_only_the_alerts_that_were_closed_last_are_read():

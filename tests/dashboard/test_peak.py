@@ -148,12 +148,12 @@ def test_if_no_tasks_share_a_schedule_none_is_selected_and_the_list_comes_first(
 
 
 def test_of_very_many_tasks_the_page_lists_some_and_says_so(pile, monkeypatch):
-    assert "There may be more." not in text_of(browser_of_superuser().get(AT))
+    assert "there may be more." not in text_of(browser_of_superuser().get(AT))
     for module in (spreading, peak):
         monkeypatch.setattr(module, "MAX_TASKS_LISTED", 7)
     page = browser_of_superuser().get(AT)
     assert page.content.decode().count('name="pk"') == 7
-    assert "There may be more." in text_of(page)
+    assert "there may be more." in text_of(page)
 
 
 def test_without_a_moment_it_shows_the_busiest_time(pile):
@@ -217,7 +217,7 @@ def test_spread_tasks_show_when_they_start_and_the_load_now(pile):
     Task.objects.filter(label__startswith="invoice").update(spread=HOUR)
     page = browser_of_superuser().get(f"{AT}&way=60")
     text = text_of(page)
-    assert "Nothing to change: each of these tasks is spread already" in text
+    assert "Nothing to change: each of these tasks is already spread" in text
     assert "After the change" not in text
     assert "at most 0 in" not in text
     [one] = [each for each in due(way="60") if each.task.pk == pile[0].pk]

@@ -64,7 +64,7 @@ def test_a_message_can_be_dismissed():
 
 def handles(browser):
     html = browser.get("/sisy/alerts/").content.decode()
-    return re.findall(r'<a href="([^"]+)">Handle<', html)
+    return re.findall(r'<a href="([^"]+)">Actions<', html)
 
 
 def test_the_list_of_all_alerts_leads_to_the_buttons_of_each_open_one():

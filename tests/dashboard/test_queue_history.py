@@ -105,7 +105,7 @@ def test_the_charts_say_their_highest_value_and_each_column_its_own(task, settin
     stored(task, NOON - 3 * MINUTE, state=RunState.QUEUED)
     page = browser_of("view_task").get("/sisy/fleet/?parts=queues").content.decode()
     assert 'aria-label="Queued in the last hour: at most 1."' in page
-    assert "queued for at most 3 min." in page
+    assert "last hour: at most 3 min." in page
     assert "<title>11:58-12:00: oldest run queued for 3 min</title>" in page
     assert 'class="bar bad"' in page
     settings.SISY_QUEUE_ALERT_SECONDS = 600

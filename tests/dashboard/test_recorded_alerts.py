@@ -226,7 +226,7 @@ def test_acknowledging_can_be_undone():
     alert.refresh_from_db()
     assert (alert.acknowledged_at, alert.acknowledged_by) == (None, "")
     assert history_of(alert) == ["Acknowledged.", "No longer acknowledged."]
-    assert do("unacknowledge", alert) == ["No alert was acknowledged."]
+    assert do("unacknowledge", alert) == ["Nothing to undo: no alert was acknowledged."]
 
 
 def test_what_is_done_already_is_not_a_success():
@@ -303,10 +303,10 @@ def test_the_start_of_the_problems_stays_when_people_handle_them():
     assert "2 problems the first since 10:00:00" in text_of(browser.get("/sisy/?parts=alerts"))
     do("acknowledge", first, browser=browser)
     shown = text_of(browser.get("/sisy/?parts=alerts"))
-    assert "2 problems, 1 left (1 acknowledged) the first since 10:00:00" in shown
+    assert "2 problems, 1 to handle (1 acknowledged) the first since 10:00:00" in shown
     do("mute", Alert.objects.latest("pk"), browser=browser)
     shown = text_of(browser.get("/sisy/?parts=alerts"))
-    assert "2 problems, none left (1 acknowledged, 1 muted) the first since 10:00:00" in shown
+    assert "2 problems, none to handle (1 acknowledged, 1 muted) the first since 10:00:00" in shown
 
 
 @pytest.mark.parametrize("page", ["tasks", "runs"])

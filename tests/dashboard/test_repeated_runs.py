@@ -85,8 +85,8 @@ def test_one_run_is_retried_at_once_and_asks_if_it_was_repeated(failed):
     browser.post("/sisy/runs/do/retry/", {"pk": key})
     [again] = executed(RunState.SUCCEEDED)
     text = text_of(browser.post("/sisy/runs/do/retry/", {"pk": key}))
-    assert f"Run {key} was repeated already by run {again.pk}: succeeded." in text
-    with pytest.raises(CommandError, match=rf"^Run {key} was repeated already by run {again.pk}"):
+    assert f"Run {key} was already rerun as run {again.pk} (succeeded)." in text
+    with pytest.raises(CommandError, match=rf"^Run {key} was already rerun as run {again.pk}"):
         said(f"sisy_runs retry {key}")
     assert not Run.objects.queued().exists()
     said(f"sisy_runs retry {key} --yes")

@@ -76,7 +76,7 @@ def test_if_most_occurrences_are_removed_the_next_ones_that_remain_are_shown(tas
     Task.objects.filter(pk=task.pk).update(schedule="* * * * *")
     text = preview(task, schedule="0 9 * * *")
     assert "20 removed of the next 20 occurrences" in text
-    _, found, later = text.partition("The next ones after these:")
+    _, found, later = text.partition("Later occurrences:")
     assert found
     assert re.findall(r"2026-05-\d\d \d\d:00:00", later) == [
         f"2026-05-{day:02} 09:00:00" for day in (6, 7, 8, 9, 10)

@@ -126,7 +126,7 @@ def test_a_run_of_a_schedule_shows_the_data_of_its_task():
     task = scheduled("0 * * * *", label="tea", userdata={"cups": 4, "token": "s3cr3t"})
     tick("default", NOON + HOUR)
     text = text_of(page_of(Run.objects.get(task=task), parts="what"))
-    assert 'User data of the task, as it is now { "cups": 4' in text
+    assert 'Current user data of the task { "cups": 4' in text
     assert "s3cr3t" not in text
     manual = text_of(page_of(task.run_now(), parts="what"))
     assert 'User data { "cups": 4' in manual

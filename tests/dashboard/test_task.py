@@ -260,7 +260,7 @@ def test_the_policies_say_when_alerts_open_and_how_long_runs_are_kept(settings):
     assert "The task is silent if no run has succeeded for 1 day." in text
     assert "Keeps the newest 20 finished runs. Runs are deleted after 7 days." in text
     quiet = text_of(page_of(scheduled(alert_after=0), parts="about"))
-    assert "A failure opens no alert." in quiet
+    assert "Failed runs do not open an alert." in quiet
 
 
 def test_the_next_change_of_the_clocks_is_shown_with_its_effect():

@@ -85,7 +85,7 @@ def test_an_error_is_new_since_the_settings_were_changed(task):
     changed(task, 10 * HOUR)
     failed(task, 9 * HOUR, "OSError: full")
     failed(task, 9 * HOUR, "KeyError: 'anvil'")
-    new = "New since the settings were changed on 2026-05-05 02:00:00 (queue)"
+    new = "First seen after the settings were changed on 2026-05-05 02:00:00 (queue)"
     assert {group.words: group.new_since for group in groups(task)} == {
         "OSError: full": "",
         "KeyError: 'anvil'": new,
@@ -100,7 +100,7 @@ def test_a_deploy_that_changed_the_declaration_is_named(task):
     [group] = groups(task)
     assert (
         group.new_since
-        == "New since a deploy on 2026-05-05 02:00:00, which also changed settings (queue)"
+        == "First seen after a deploy on 2026-05-05 02:00:00 that also changed settings (queue)"
     )
     assert group.function == "run"
 
@@ -114,13 +114,13 @@ def test_an_edit_by_a_person_does_not_hide_the_deploy_before_an_error(task):
     [group] = groups(task)
     assert (
         group.new_since
-        == "New since a deploy on 2026-05-05 02:00:00, which also changed settings (queue)"
+        == "First seen after a deploy on 2026-05-05 02:00:00 that also changed settings (queue)"
     )
     failed(task, HOUR, "OSError: full")
     since = {group.words: group.new_since for group in groups(task)}
     assert (
         since["OSError: full"]
-        == "New since the settings were changed on 2026-05-05 10:00:00 (queue)"
+        == "First seen after the settings were changed on 2026-05-05 10:00:00 (queue)"
     )
 
 
@@ -137,7 +137,7 @@ def test_an_error_is_new_since_the_first_start_of_the_workers(task):
     worker(3 * HOUR)
     failed(task, 4 * HOUR, "KeyError: 'anvil'")
     [group] = groups(task)
-    assert group.new_since == "New since the workers started on 2026-05-05 07:00:00"
+    assert group.new_since == "First seen after the workers started on 2026-05-05 07:00:00"
 
 
 def test_an_error_is_new_since_the_first_start_of_a_version(task, settings):
@@ -150,7 +150,7 @@ def test_an_error_is_new_since_the_first_start_of_a_version(task, settings):
     failed(task, 8 * HOUR, "OSError: full")
     failed(task, 8 * HOUR, "KeyError: 'anvil'")
     assert {group.words: group.new_since for group in groups(task)} == {
-        "KeyError: 'anvil'": "New since version 1.4 started on 2026-05-05 03:00:00",
+        "KeyError: 'anvil'": "First seen after version 1.4 started on 2026-05-05 03:00:00",
         "OSError: full": "",
     }
 
@@ -174,9 +174,9 @@ def test_the_later_of_two_events_is_named(task):
     changed(task, 7 * HOUR)
     failed(task, 6 * HOUR, "KeyError: 'anvil'")
     failed(task, 4 * HOUR, "OSError: full")
-    assert {group.words: group.new_since[:22] for group in groups(task)} == {
-        "KeyError: 'anvil'": "New since the settings",
-        "OSError: full": "New since the workers ",
+    assert {group.words: group.new_since[:28] for group in groups(task)} == {
+        "KeyError: 'anvil'": "First seen after the settings"[:28],
+        "OSError: full": "First seen after the workers",
     }
 
 
@@ -204,4 +204,4 @@ def test_workers_that_are_older_than_many_other_processes_are_known(task, monkey
     Process.join(Role.ENGINE, using="default", now=NOON, lease=HOUR)
     failed(task, HOUR, "KeyError: 1")
     [group] = errors_of("default", task, NOON).groups
-    assert group.new_since == "New since version v2 started on 2026-05-05 10:00:00"
+    assert group.new_since == "First seen after version v2 started on 2026-05-05 10:00:00"

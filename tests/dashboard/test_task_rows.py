@@ -136,7 +136,7 @@ def test_of_too_many_tasks_a_row_says_that_there_are_more(monkeypatch):
         ("sweep", "1 task"),
     ]
     text = text_of(page_of("grid"))
-    assert "8 tasks by label: those with problems or the newest runs" in text
+    assert "8 tasks with problems or the newest runs, sorted by label" in text
 
 
 @pytest.mark.parametrize(

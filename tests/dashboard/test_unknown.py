@@ -65,7 +65,7 @@ def test_a_queue_that_is_paused_already_or_not_paused_is_a_warning():
     browser = browser_of_superuser()
     for verb, words in (
         ("resume", "The queue 'known' is not paused."),
-        ("pause", "Paused the queue 'known'. Running runs continue."),
+        ("pause", "Paused the queue 'known'. Current runs continue."),
         ("pause", "The queue 'known' is already paused."),
     ):
         answer = browser.post(f"/sisy/queues/do/{verb}/", {"name": "known"}, follow=True)

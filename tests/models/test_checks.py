@@ -183,7 +183,7 @@ def test_several_processes_with_an_in_memory_layer_get_a_warning(settings):
         return
     [warning] = check()
     assert warning.id == "sisy.W005"
-    assert warning.msg.startswith("2 Sisy processes are running. An in-memory layer")
+    assert warning.msg.startswith("2 Sisy processes are running. CHANNEL_LAYERS")
 
 
 def test_several_processes_without_a_layer_are_fine(settings):

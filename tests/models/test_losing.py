@@ -12,7 +12,7 @@ from tests.support.records import scheduled, stored, worker
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
 LATER = NOON + 10 * SECOND
-DIED = "Its worker, worker 1@host, died (killed by SIGKILL)"
+DIED = "The worker 1@host died (killed by SIGKILL)"
 
 
 def in_hand(**fields):

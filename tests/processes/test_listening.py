@@ -17,7 +17,7 @@ from django.utils.timezone import now
 from sisy.models import Process
 Process.objects.get().request_drain(now())
 """
-FAILED, WORKS = "LISTEN/NOTIFY of PostgreSQL failed", "LISTEN/NOTIFY of PostgreSQL works again"
+FAILED, WORKS = "PostgreSQL LISTEN/NOTIFY failed", "PostgreSQL LISTEN/NOTIFY works again"
 
 
 @pytest.fixture

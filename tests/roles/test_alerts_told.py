@@ -389,7 +389,10 @@ def test_a_message_about_very_many_alerts_describes_some_of_them(site, monkeypat
     site.later(100)
     text = text_of(OutboxMessage.objects.get())
     assert "12 alerts: failing 12" in text.subject
-    assert "The first 5 of 12 alerts." in text.plain
+    assert (
+        "Showing the first 5 of 12 alerts. To see all of them: manage.py sisy_alerts list"
+        in text.plain
+    )
     assert text.plain.count("Failing: task") == 5
 
 

@@ -46,41 +46,41 @@ def failed(run):
 
 def queued_without_entry(run):
     QueuedRun.objects.all().delete()
-    return "1 run was missing from the small tables; added its entry"
+    return "Restored 1 missing entry of a run in the small tables"
 
 
 def running_without_entry(run):
     running(run)
     RunningRun.objects.all().delete()
-    return "1 run was missing from the small tables; added its entry"
+    return "Restored 1 missing entry of a run in the small tables"
 
 
 def failed_without_entry(run):
     failed(run)
     TroubledRun.objects.all().delete()
-    return "1 run was missing from the small tables; added its entry"
+    return "Restored 1 missing entry of a run in the small tables"
 
 
 def entry_of_a_run_that_has_finished(run):
     by_raw_sql("state = 'succeeded'", run)
-    return "1 entry in sisy_queued_run did not match the ledger: corrected 0, deleted 1"
+    return "1 entry in sisy_queued_run did not match sisy_run: corrected 0, deleted 1"
 
 
 def entry_of_a_running_run_that_is_queued(run):
     running(run)
     by_raw_sql("state = 'queued', process_id = NULL", run)
-    return "1 entry in sisy_running_run did not match the ledger: corrected 0, deleted 1"
+    return "1 entry in sisy_running_run did not match sisy_run: corrected 0, deleted 1"
 
 
 def entry_without_a_run(run):
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM sisy_run WHERE id = %s", [run.pk])
-    return "1 entry in sisy_queued_run did not match the ledger: corrected 0, deleted 1"
+    return "1 entry in sisy_queued_run did not match sisy_run: corrected 0, deleted 1"
 
 
 def entry_of_another_task(run):
     QueuedRun.objects.update(task_id=run.task_id + 1)
-    return "1 entry in sisy_queued_run did not match the ledger: corrected 1, deleted 0"
+    return "1 entry in sisy_queued_run did not match sisy_run: corrected 1, deleted 0"
 
 
 def wrong_copy(table, **columns):
@@ -91,7 +91,7 @@ def wrong_copy(table, **columns):
             failed(run)
         table.objects.update(**columns)
         name = table._meta.db_table
-        return f"1 entry in {name} did not match the ledger: corrected 1, deleted 0"
+        return f"1 entry in {name} did not match sisy_run: corrected 1, deleted 0"
 
     return plant
 
@@ -144,7 +144,7 @@ def test_a_run_is_looked_up_once_and_not_before_it_is_a_minute_old(run):
 def test_an_old_run_that_has_not_finished_is_looked_up_again_by_retention(run, caplog):
     QueuedRun.objects.all().delete()
     assert retention.prune_history("default", NOON + 31 * DAY) == 0
-    assert "1 run was missing from the small tables" in caplog.text
+    assert "Restored 1 missing entry" in caplog.text
 
 
 def test_parts_of_any_size_reach_all_entries_and_runs(run, monkeypatch):
@@ -176,7 +176,7 @@ def test_a_heartbeat_checks_a_part_within_a_minute(run, now, caplog):
     QueuedRun.objects.update(queue="other")
     now.moment += 50 * SECOND
     heartbeat._pass()
-    assert "sisy_queued_run did not match the ledger" in caplog.text
+    assert "sisy_queued_run did not match sisy_run" in caplog.text
 
 
 def test_few_statements_check_a_part_that_is_right(run, django_assert_max_num_queries):

@@ -60,7 +60,7 @@ def test_a_late_run_says_that_no_slot_is_free_and_who_else_is_queued(site):
         "Spread their schedules with 'h' or the field 'spread', in code or in the admin, or start "
         "more workers."
     )
-    others = "25 other runs have been queued since the same moment"
+    others = "25 other runs were queued at the same time"
     assert reasons() == {(f"{LATE}. {others}: {FULL}.", spread)}
 
 
@@ -69,8 +69,8 @@ def test_a_delayed_queue_says_that_no_slot_is_free_and_who_else_is_queued(site):
     site.later(335)
     [(why, fix)] = reasons(Kind.QUEUED)
     assert why == (
-        "The oldest run in the queue 'default' has been queued for …. 25 other runs have "
-        f"been queued since the same moment: {FULL}."
+        "The oldest run in the queue 'default' has been queued for …. 25 other runs "
+        f"were queued at the same time: {FULL}."
     )
     assert fix.startswith("Spread their schedules")
 
@@ -205,7 +205,7 @@ def test_the_morning_after_shows_how_long_runs_waited_and_why(site):
     site.asleep(8 * HOUR)
     [over] = [alert for alert in find_alerts("default", site.now) if alert.is_over]
     assert over.why.startswith("26 of the runs due at ")
-    waited = "waited up to 5 min 35 s to start. The alert said at that time: "
+    waited = "waited up to 5 min 35 s to start. Cause at that time: "
     assert over.why.endswith(f" {waited}{FULL}.")
     site.asleep(17 * HOUR)
     assert not any(alert.is_over for alert in find_alerts("default", site.now))

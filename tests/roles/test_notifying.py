@@ -187,8 +187,8 @@ def test_a_lost_connection_is_opened_again_and_each_outage_is_logged_once(caplog
     heard.end()
     told = [one.getMessage() for one in caplog.records]
     assert [line.partition(" (")[0] for line in told] == [
-        "LISTEN/NOTIFY of PostgreSQL failed",
-        "LISTEN/NOTIFY of PostgreSQL works again after 1 failure",
+        "PostgreSQL LISTEN/NOTIFY failed",
+        "PostgreSQL LISTEN/NOTIFY works again after 1 failure",
     ] * 2
 
 

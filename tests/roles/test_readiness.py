@@ -76,7 +76,7 @@ def test_a_worker_that_cannot_start_children_charges_no_run_and_recovers(grounds
     assert set(Run.objects.values_list("attempt", "times_lost")) == {(1, 0)}
     lines = [record.getMessage() for record in caplog.records if "claims" in record.getMessage()]
     assert lines == [
-        f"{process} claims no runs, because it cannot start runs: {REFUSED}",
+        f"{process} claims no runs: {REFUSED}",
         f"{process} claims runs again",
     ]
 

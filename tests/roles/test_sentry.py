@@ -375,7 +375,7 @@ def test_a_check_says_which_schedules_get_no_monitor(sentry, settings):
     [note] = notes()
     assert note.level == checks.INFO
     assert note.msg == (
-        "The schedule '0 9 * * * 30' (UTC) gets no monitor at Sentry, because it has seconds. It "
+        "The schedule '0 9 * * * 30' (UTC) gets no Sentry monitor, because it has seconds. It "
         "is used by the task 'report'."
     )
     settings.SISY_SENTRY_MONITORS = False

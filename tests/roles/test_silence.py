@@ -111,7 +111,7 @@ def test_runs_of_a_process_seen_to_end_are_rescued_at_the_next_pass(clocks, beat
     Process.objects.filter(pk=dead.pk).update(**columns)
     beat(1)
     assert stored(run).state == RunState.QUEUED
-    assert f"{dead}, died (killed by SIGKILL)" in stored(run).reason
+    assert f"The {dead} died (killed by SIGKILL)" in stored(run).reason
     assert stored(other).state == RunState.RUNNING
 
 

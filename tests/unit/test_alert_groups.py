@@ -141,8 +141,8 @@ def test_problems_are_counted_with_those_that_people_know():
             alert(Kind.QUEUE_PAUSED, "Paused.", Severity.INFO, queues=("mail",)),
         ]
     )
-    assert in_words(groups, NOON) == "5 problems, 3 left (1 acknowledged, 1 muted)"
-    assert in_words(groups, NOON + HOUR) == "5 problems, 4 left (1 acknowledged)"
+    assert in_words(groups, NOON) == "5 problems, 3 to handle (1 acknowledged, 1 muted)"
+    assert in_words(groups, NOON + HOUR) == "5 problems, 4 to handle (1 acknowledged)"
     assert [group.is_handled(NOON) for group in groups] == [True, True, False, True]
 
 

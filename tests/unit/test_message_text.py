@@ -62,7 +62,7 @@ def test_a_digest_counts_its_alerts_by_kind_and_shows_each():
 
 def test_a_digest_says_that_all_of_its_alerts_are_over():
     text = text_of(message(Event.DIGEST, *[recovery()] * 12))
-    assert text.subject == "[Sisy] 12 alerts are over: failing 12"
+    assert text.subject == "[Sisy] 12 alerts recovered: failing 12"
 
 
 def test_a_test_names_its_channel():

@@ -37,7 +37,7 @@ class Site:
 
     def screen(self):
         actions = {
-            name: Action(section=section, question=f"{name} %s?", do=self.do)
+            name: Action(section=section, question=f"{name} {{}}?".format, do=self.do)
             for name, section in {
                 "acknowledge": "alerts",
                 "pause": "queues",
@@ -127,7 +127,7 @@ async def test_an_outage_is_shown_and_ends_nothing():
         site.broken = "the server closed the connection"
         await pilot.press("space")
         await settled(pilot)
-        assert "Cannot read: the server closed the connection. Trying again" in said(pilot.app)
+        assert "Cannot refresh: the server closed the connection. Retrying" in said(pilot.app)
         assert pilot.app.query_one("#queues", DataTable).row_count == 1
         site.broken = ""
         await pilot.press("space")

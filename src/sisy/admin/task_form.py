@@ -113,14 +113,14 @@ class TaskForm(ModelForm):
         if self.may_use_any:
             return forms.CharField(
                 label=label,
-                help_text=_("The dotted path of the callable, such as shop.jobs.greet."),
+                help_text=_("The dotted path of the function, such as shop.jobs.greet."),
                 widget=Suggestions(lambda: known, {"class": "vLargeTextField"}),
             )
         return forms.ChoiceField(
             label=label,
             choices=[("", "---------"), *((path, path) for path in sorted(known))],
             help_text=_(
-                "To offer more callables, add them to SISY_CALLABLES or schedule them in code."
+                "To offer more functions, add them to SISY_CALLABLES or schedule them in code."
             ),
         )
 

@@ -61,6 +61,12 @@ def words_to_retry(run: int, *, will_recur: bool) -> str:
     return words % command
 
 
+def to_see_all(*, are_over: bool) -> str:
+    """Return how to see the alerts that a message does not list."""
+    command = "sisy_alerts list --all" if are_over else "sisy_alerts list"
+    return gettext("To see all of them: manage.py %s") % command
+
+
 def words_if_it_flaps(task: int | None, path: str) -> str:
     """Return what to do about what fails intermittently.
 
@@ -70,7 +76,7 @@ def words_if_it_flaps(task: int | None, path: str) -> str:
     runs = f"--task {task}" if task is not None else f"--function {path}"
     words = gettext(
         "Find what its failed runs have in common: 'manage.py sisy_runs list %s --state failed'. "
-        "A retry does not end this."
+        "A single successful retry does not close this alert."
     )
     return words % runs
 

@@ -32,7 +32,7 @@ def judge_broken(watch: Watch) -> Iterator[Problem]:
             since=watch.now,
             why=task.state_reason or gettext("The task cannot be planned."),
             fix=gettext(
-                "Correct its schedule or callable, and run 'manage.py sisy_tasks resume %d'."
+                "Fix its schedule or function, and then run 'manage.py sisy_tasks resume %d'."
             )
             % task.pk,
             # It changes when the task is planned again. If it breaks again, that is new evidence.

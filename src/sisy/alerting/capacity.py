@@ -112,7 +112,7 @@ def pause_in_words(queue: Queue, zone: tzinfo) -> str:
     if queue.paused_by:
         words = gettext("the queue '%(queue)s' was paused by %(by)s at %(since)s") % named
     if queue.paused_until:
-        words += gettext(" until %s") % in_zone(queue.paused_until, zone)
+        words += gettext(" and resumes at %s") % in_zone(queue.paused_until, zone)
     return f"{words} ({queue.pause_reason.rstrip('.')})" if queue.pause_reason else words
 
 

@@ -48,8 +48,8 @@ def others_in(using: str, members: Iterable[Crowd]) -> Mapping[Crowd, int]:
 def crowd_in_words(others: int) -> str:
     """Return, as a sentence, how many other runs wait since the same moment."""
     words = ngettext(
-        "%d other run has been queued since the same moment",
-        "%d other runs have been queued since the same moment",
+        "%d other run was queued at the same time",
+        "%d other runs were queued at the same time",
         others,
     )
     return words % others

@@ -32,7 +32,10 @@ class EmailChannel:
             NotDelivered: the server did not accept it for any recipient.
         """
         if not self._recipients:
-            raise NotDelivered("No recipients. Set ADMINS, or name recipients: 'email:…'.")
+            raise NotDelivered(
+                "No recipients. Set ADMINS, or add recipients to the channel, such as "
+                "'email:ann@example.com'."
+            )
         text = text_of(message)
         mail = EmailMultiAlternatives(
             text.subject,

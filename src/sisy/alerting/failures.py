@@ -61,7 +61,7 @@ def _judge_each(using: str, pks: Sequence[int], now: datetime) -> None:
 
 
 def _leave_out(using: str, pk: int, error: Exception) -> None:
-    logger.error("Cannot judge run %s, so it opens no alert", pk, exc_info=error)
+    logger.error("Could not check run %s for problems, so it opens no alert", pk, exc_info=error)
     TroubledRun.objects.using(using).filter(run_id=pk).update(is_judged=True)
 
 

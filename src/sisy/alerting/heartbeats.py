@@ -23,12 +23,13 @@ def note_death(using: str, process: Process, now: datetime) -> None:
         return
     left = _heartbeats(using).alive(now).exclude(pk=process.pk).count()
     rest = ngettext("%d other heartbeat is running.", "%d other heartbeats are running.", left)
+    rest = rest % left if left else gettext("No other one is running, so no new runs are planned.")
     words = gettext("%(process)s died. %(rest)s")
     problem = Problem(
         kind=Kind.NO_HEARTBEAT,
         subject=of_host(process.host),
         since=seen_at,
-        why=words % {"process": f"{process}"[:1].upper() + f"{process}"[1:], "rest": rest % left},
+        why=words % {"process": f"{process}"[:1].upper() + f"{process}"[1:], "rest": rest},
         fix=gettext("Start it again. If you stopped it on purpose, close this alert."),
         evidence=process.pk,
     )

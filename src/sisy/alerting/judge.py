@@ -175,7 +175,7 @@ def _correct_moments(using: str, now: datetime) -> bool:
 
 
 def _leave_for_the_next_round(error: Exception) -> bool:
-    logger.error("Could not check for problems; retrying in the next round", exc_info=error)
+    logger.error("Could not check for problems; retrying in the next pass", exc_info=error)
     return False
 
 

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Count, F, Max, Min, Q
 from django.utils.translation import gettext, ngettext
 
+from sisy.alerting.advised_commands import to_see_all
 from sisy.alerting.channels import configured
 from sisy.alerting.notice import Notice, payload_of
 from sisy.alerting.opening import RECURRING
@@ -134,7 +135,7 @@ def _others(alerts: AlertQuerySet, first: Alert, more: int, event: Event) -> Not
         since=bounds["first"],
         ended_at=bounds["last"] if event is Event.RECOVERED else None,
         why=ngettext("And %d more alert.", "And %d more alerts.", more) % more,
-        fix=gettext("Run 'manage.py sisy_alerts list' to see all of them."),
+        fix=to_see_all(are_over=event is Event.RECOVERED),
         count=more,
     )
 
@@ -180,4 +181,4 @@ def _log(event: Event, alert: Alert) -> None:
     if event is Event.OPENED:
         logger.warning("Alert: %s. %s", alert, alert.why)
     else:
-        logger.info("Alert is over: %s. %s", alert, alert.close_reason)
+        logger.info("Recovered: %s. %s", alert, alert.close_reason)

@@ -112,4 +112,4 @@ def over(using: str, alerts: Collection[Alert]) -> Iterator[Closing]:
         elif success is not None and _is_new(success, alert):
             yield alert, gettext("A run succeeded.")
         elif task.state != TaskState.ACTIVE or task.success_every is None:
-            yield alert, gettext("No run is expected to succeed any more.")
+            yield alert, gettext("The task is no longer active, or its success_every was removed.")

@@ -12,6 +12,7 @@ from django.template import Context, Engine
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
+from sisy.alerting.advised_commands import to_see_all
 from sisy.alerting.links import link_of
 from sisy.alerting.notice import Notice, notices_in
 from sisy.alerting.problem import as_sentence, without_numbers
@@ -43,8 +44,10 @@ def text_of(message: OutboxMessage) -> Text:
     subject = _subject(message, notices)
     paragraphs = [_words_of_test(message.channel)] if message.event == Event.TEST else []
     if len(notices) > MAX_DESCRIBED:
-        words = gettext("The first %(number)d of %(all)d alerts. 'sisy_alerts list' lists all.")
-        paragraphs.append(words % {"number": MAX_DESCRIBED, "all": _number(notices)})
+        words = gettext("Showing the first %(number)d of %(all)d alerts.")
+        words %= {"number": MAX_DESCRIBED, "all": _number(notices)}
+        are_over = all(notice.ended_at for notice in notices)
+        paragraphs.append(f"{words} {to_see_all(are_over=are_over)}")
     paragraphs += _common_causes(notices)
     context = Context(
         {
@@ -95,7 +98,7 @@ def _subject_of_many(notices: Sequence[Notice]) -> str:
     number = _number(notices)
     total = ngettext("%d alert", "%d alerts", number) % number
     if all(notice.ended_at for notice in notices):
-        total = ngettext("%d alert is over", "%d alerts are over", number) % number
+        total = ngettext("%d alert recovered", "%d alerts recovered", number) % number
     return _cut(f"{total}: {kinds}", MAX_SUBJECT_LENGTH)
 
 

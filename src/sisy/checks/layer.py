@@ -89,8 +89,9 @@ def _unfit_layer(layer: object) -> Iterator[CheckMessage]:
     for package, core in LISTENING_LAYERS.items():
         if _is_from(layer, f"{package}.pubsub"):
             yield Info(
-                "Every message reaches every worker of its queue, and each of them queries the "
-                "database. This does not duplicate runs. It only costs queries.",
+                f"{package}.pubsub delivers each message to every worker of its queue, and each "
+                "of them queries the database. Runs are not duplicated, but these queries are "
+                "wasted.",
                 hint=(
                     f"Use {package}.core.{core.name}ChannelLayer, which wakes only one worker per "
                     "message."
@@ -173,9 +174,9 @@ def in_memory(why: str) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            f"{why} An in-memory layer works only within one process. Workers in other processes "
-            "find runs by polling, up to a second later, and dashboards in other processes get no "
-            "live updates.",
+            f"{why} CHANNEL_LAYERS configures an in-memory layer, which works only within one "
+            "process. Workers in other processes find runs by polling, up to a second later, and "
+            "dashboards in other processes get no live updates.",
             hint="Use PostgreSQL with psycopg 3, or channels_redis.core.RedisChannelLayer. If "
             "everything runs in one process, add 'sisy.W005' to SILENCED_SYSTEM_CHECKS.",
             obj=LAYER,

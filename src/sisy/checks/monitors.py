@@ -27,10 +27,11 @@ def without_monitor(
         as_crontab(expression, key)
     except ScheduleError as error:
         yield Info(
-            escaped(f"{what} gets no monitor at Sentry, because {error}.{users and ' '}{users}"),
+            escaped(f"{what} gets no Sentry monitor, because {error}.{users and ' '}{users}"),
             hint=(
-                "Sentry supports only five plain fields. Errors are still reported. Let Sisy "
-                "notice missed runs, or set SISY_SENTRY_MONITORS = False."
+                "Sentry monitors support only five plain cron fields. Sentry still reports "
+                "errors, and Sisy alerts you to missed runs. To turn Sentry monitors off, set "
+                "SISY_SENTRY_MONITORS = False."
             ),
             obj=obj,
             id="sisy.I002",

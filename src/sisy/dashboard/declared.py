@@ -13,7 +13,9 @@ def in_words(task: Task) -> str:
     if task.is_declared:
         return gettext("declared in code under the name %s") % task.name
     if task.undeclared_at is not None:
-        return gettext("not declared in code since %s") % formatting.short(task.undeclared_at)
+        return gettext("removed from the code, noticed at %s") % formatting.short(
+            task.undeclared_at
+        )
     if task.name is not None:
         return gettext("created by a migration under the name %s") % task.name
     return ""

@@ -164,7 +164,7 @@ def alerts(task: Task) -> str:
         number,
     )
     found = [
-        gettext("A failure opens no alert.")
+        gettext("Failed runs do not open an alert.")
         if not number
         else (words % number if "%" in words else words)
     ]

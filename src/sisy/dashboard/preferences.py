@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 SITE = "site"
-ZONES = {SITE: _("Site"), "mine": _("Mine"), "utc": _("UTC"), "task": _("Task")}
+ZONES = {SITE: _("Site"), "mine": _("Browser"), "utc": _("UTC"), "task": _("Task")}
 """The choices of a time zone. A task's zone is used on the pages of tasks and runs."""
 
 SYSTEM = "system"

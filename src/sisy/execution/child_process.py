@@ -95,7 +95,7 @@ class ChildProcess:
         try:
             why = self._receive(time.monotonic() + START_TIMEOUT)
         except ChildDied:
-            why = self.how_it_died()
+            why = self.how_it_died().replace("Its process", "it", 1)
         except TimeoutError:
             why = f"it did not start within {START_TIMEOUT:g} s"
         if why:

@@ -107,8 +107,8 @@ def add_missing(using: str, steps: Iterable[Step]) -> int:
         entries.follow(using, missing)
     if missing:
         words = ngettext(
-            "%d run was missing from the small tables; added its entry from the ledger",
-            "%d runs were missing from the small tables; added their entries from the ledger",
+            "Restored %d missing entry of a run in the small tables from sisy_run",
+            "Restored %d missing entries of runs in the small tables from sisy_run",
             len(missing),
         )
         logger.warning(words, len(missing))
@@ -133,8 +133,8 @@ def correct(using: str, kind: type[models.Model], pks: Sequence[Any]) -> int:
         corrected = kept.count() if wrong else 0
     if wrong:
         words = ngettext(
-            "%d entry in %s did not match the ledger: corrected %d, deleted %d",
-            "%d entries in %s did not match the ledger: corrected %d, deleted %d",
+            "%d entry in %s did not match sisy_run: corrected %d, deleted %d",
+            "%d entries in %s did not match sisy_run: corrected %d, deleted %d",
             len(wrong),
         )
         deleted = len(wrong) - corrected

@@ -90,7 +90,7 @@ def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) ->
         for kept in gone.select_for_update(skip_locked=True):
             held = Run.objects.using(using).running_in(kept.pk)
             end = _what_happened_to(kept, now)
-            reason = f"Its worker, {kept}, {end}"
+            reason = f"The {kept} {end}"
             locked = held.lock()
             checkpoint("rescue: runs locked")
             again, ended = lose(Run.objects.using(using).filter(pk__in=locked), reason, now)

@@ -206,8 +206,6 @@ def _why_not_reopened(alert: Alert) -> str:
         return f"{name} cannot be reopened: alert {other.pk} about the same problem is open."
     if not alert.closed_by and alert.closed_at is not None:
         at = in_zone(alert.closed_at, timezone.get_default_timezone())
-        return (
-            f"{name} was not closed by a person. Its problem was over at {at}: "
-            f"{alert.close_reason or 'no reason was recorded.'}"
-        )
+        why = f": {alert.close_reason}" if alert.close_reason else "."
+        return f"{name} cannot be reopened. Sisy closed it at {at}, when its problem was over{why}"
     return f"{name} was changed by someone else."

@@ -95,7 +95,7 @@ class AlertVerbs(VerbCommand):
         )
         self._add_change(verb("unmute", "send messages about alerts again"))
         self._add_change(verb("close", "close alerts without a message"))
-        reopen = verb("reopen", "undo close: open alerts again that a person has closed")
+        reopen = verb("reopen", "undo close: reopen alerts that a person closed")
         _add_keys(reopen, "closed_alerts")
 
     @staticmethod
@@ -181,7 +181,7 @@ class AlertVerbs(VerbCommand):
             # The first step is the fix, unwrapped, so that its command can be copied.
             steps += next_steps(found, facts.pop("fix"), known.warning, self.now)
         elif found.closed_by:
-            steps.append(f"To open it again: manage.py sisy_alerts reopen {found.pk}")
+            steps.append(f"To reopen it: manage.py sisy_alerts reopen {found.pk}")
         # Leave out what has not happened to it.
         self.describe({name: value for name, value in facts.items() if value})
         for step in steps:
@@ -225,7 +225,7 @@ class AlertVerbs(VerbCommand):
         named = self._named(alerts)
         count = named.close(who(by), self.now)
         words = ngettext("Closed %d alert", "Closed %d alerts", count) % count
-        more = " New evidence of a problem opens an alert again."
+        more = " New evidence of a problem reopens its alert."
         self._say_changed(named, "close", count, "Closed", words, more)
 
     def do_reopen(self, *, closed_alerts: list[int], **options: Any) -> None:

@@ -51,8 +51,8 @@ class MissedVerb(VerbCommand):
         missed.add_argument(
             "--backfill",
             action="store_true",
-            help="run what the tasks missed that are not due again within an hour, or what those "
-            "missed that --task names",
+            help="backfill the missed occurrences of tasks that are not due again within an hour, "
+            "or of the tasks named with --task",
         )
         add_yes(missed)
 
@@ -140,8 +140,8 @@ class MissedVerb(VerbCommand):
             self.say(f"{words}: {command}")
         if not named and any(one.moments and one not in chosen for one in found.tasks):
             self.explain(
-                "Tasks that are due again within an hour are left out. To run what these missed, "
-                "too, name each task with --task."
+                "Tasks that are due again within an hour are left out. To backfill them too, name "
+                "each one with --task."
             )
 
     def _backfill(
@@ -187,9 +187,12 @@ def _question(chosen: Sequence[MissedTask]) -> str:
 def _nothing_to_submit(found: MissedTasks) -> str:
     refused = [f" {one.task.label}: {one.refusal}" for one in found.tasks if one.refusal]
     if any(one.moments for one in found.tasks):
-        words = " All of these tasks are due again within an hour. Name those to run with --task."
+        words = (
+            " All of these tasks are due again within an hour. To backfill them anyway, name them "
+            "with --task."
+        )
         return f"No runs to submit.{words}{''.join(refused)}"
-    return f"No runs to submit: nothing that was missed is left.{''.join(refused)}"
+    return f"No runs to submit: no missed occurrences are left.{''.join(refused)}"
 
 
 def _more(number: int) -> str:

@@ -33,15 +33,15 @@ def before_another_retry(repeats: Mapping[int, Run]) -> str:
     """
     named = repeated_in_words(repeats)
     more = len(named[MAX_RUNS_NAMED:])
-    words = ngettext("%d more run was repeated.", "%d more runs were repeated.", more)
+    words = ngettext("%d more run was already rerun.", "%d more runs were already rerun.", more)
     return " ".join([*named[:MAX_RUNS_NAMED], *([words % more] if more else [])])
 
 
 def left_out(number: int) -> str:
     """Return how many runs were retried or backfilled already."""
     words = ngettext(
-        "Left out %d run that was retried or backfilled already.",
-        "Left out %d runs that were retried or backfilled already.",
+        "Left out %d run that was already retried or backfilled.",
+        "Left out %d runs that were already retried or backfilled.",
         number,
     )
     return words % number

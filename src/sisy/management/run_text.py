@@ -100,14 +100,15 @@ def next_step(run: Run, fleet: Fleet) -> str:
     """Return what people can do about a run, as a sentence with a command."""
     if run.state == RunState.QUEUED:
         if run.queue in fleet.paused:
-            return f"Resume the queue: manage.py sisy_queues resume {run.queue}"
+            return f"To resume the queue: manage.py sisy_queues resume {run.queue}"
         if not run.engine and not fleet.serving(run.queue):
-            return f"Start a worker: manage.py sisy_worker --queues {run.queue}"
+            return f"To start a worker: manage.py sisy_worker --queues {run.queue}"
         return f"To cancel it: manage.py {cancel_command(run)}"
     if run.state == RunState.RUNNING:
-        follow = f"Follow its output: manage.py sisy_runs logs {run.pk} --follow."
+        # A command to copy ends its line without a full stop.
+        follow = f"To follow its output: manage.py sisy_runs logs {run.pk} --follow"
         command = cancel_command(run)
-        return f"{follow} To stop it: manage.py {command}" if command else follow
+        return f"{follow}\nTo stop it: manage.py {command}" if command else follow
     if run.state == RunState.SUCCEEDED:
         return f"To run it again: manage.py sisy_runs retry {run.pk}"
     if run.count > 1:
@@ -116,7 +117,7 @@ def next_step(run: Run, fleet: Fleet) -> str:
         return f"To see what was missed: manage.py {backfill_command(run, run)} --dry-run"
     if run.state in (RunState.MISSED, RunState.SKIPPED, RunState.CANCELLED):
         return f"To run it now: manage.py sisy_runs retry {run.pk}"
-    return f"Remove the cause, then retry: manage.py sisy_runs retry {run.pk}"
+    return f"To retry it after you have fixed the cause: manage.py sisy_runs retry {run.pk}"
 
 
 def tail_of(output: AttemptOutput) -> tuple[str, int]:

@@ -14,8 +14,6 @@ from sisy.models import Alert, Process, Queue, Role, Run
 P = ParamSpec("P")
 T = TypeVar("T")
 
-DONE_BEFORE = "Nothing changed: this was already done, or is over."
-
 
 def connected(call: Callable[P, T]) -> Callable[P, T]:
     """Return the function with a usable connection, for calls in a thread of its own."""
@@ -45,7 +43,9 @@ class Actions:
         """Acknowledge the alerts with these keys, separated by commas."""
         alerts = Alert.objects.using(self._using).filter(pk__in=keys.split(","))
         is_done = alerts.acknowledge(who(""), clock.now(self._using))
-        return "Acknowledged. Others can see that you are handling it." if is_done else DONE_BEFORE
+        if not is_done:
+            return "Nothing to acknowledge: already acknowledged or closed."
+        return "Acknowledged. Others can see that you are handling it."
 
     def pause(self, name: str) -> str:
         """Pause a queue, or resume it if it is paused."""
@@ -53,7 +53,7 @@ class Actions:
             Queue.objects.resume(name)
             return f"Resumed the queue {name}."
         Queue.objects.pause(name, by=who(""))
-        return f"Paused the queue {name}. Running runs continue."
+        return f"Paused the queue {name}. Current runs continue."
 
     def drain(self, name: str) -> str:
         """Ask the worker with this name to drain."""
@@ -61,13 +61,17 @@ class Actions:
         workers = Process.objects.using(self._using).filter(role=Role.WORKER)
         workers = workers.filter(pid=int(pid), host=host)
         drained = [one for one in workers if one.request_drain(clock.now(self._using))]
-        return f"Draining {name}: it exits after its current runs." if drained else DONE_BEFORE
+        if not drained:
+            return "Nothing to drain: the worker is already draining or has stopped."
+        return f"Draining {name}: it exits after its current runs."
 
     def cancel(self, key: str) -> str:
         """Cancel a run, or ask it to stop."""
         run = Run.objects.using(self._using).get(pk=int(key))
         is_done = run.cancel(f"Cancelled by {who('')} with sisy_top.")
-        return f"Asked run {key} to stop." if is_done else DONE_BEFORE
+        if not is_done:
+            return f"Nothing to cancel: run {key} has finished or was already asked to stop."
+        return f"Asked run {key} to stop."
 
     def retry(self, key: str) -> str:
         """Retry a run."""
@@ -80,20 +84,31 @@ def actions_of(using: str) -> dict[str, Action]:
     do = Actions(using)
     return {
         "acknowledge": Action(
-            section="alerts", question="Acknowledge alert %s?", do=connected(do.acknowledge)
+            section="alerts",
+            question=lambda keys: f"Acknowledge {_named('alert', keys)}?",
+            do=connected(do.acknowledge),
         ),
         "pause": Action(
             section="queues",
-            question="Pause the queue %s, or resume it if it is paused?",
+            question=lambda name: f"Pause the queue {name}, or resume it if it is paused?",
             do=connected(do.pause),
         ),
         "drain": Action(
             section="workers",
-            question="Drain worker %s? It finishes its current runs, and exits.",
+            question=lambda name: f"Drain worker {name}? It finishes its current runs, and exits.",
             do=connected(do.drain),
         ),
         "cancel": Action(
-            section="running", question="Ask run %s to stop?", do=connected(do.cancel)
+            section="running",
+            question=lambda key: f"Ask run {key} to stop?",
+            do=connected(do.cancel),
         ),
-        "retry": Action(section="failures", question="Retry run %s?", do=connected(do.retry)),
+        "retry": Action(
+            section="failures", question=lambda key: f"Retry run {key}?", do=connected(do.retry)
+        ),
     }
+
+
+def _named(what: str, keys: str) -> str:
+    several = keys.split(",")
+    return f"{what}{'s' if len(several) > 1 else ''} {', '.join(several)}"

@@ -98,7 +98,7 @@ class TopScreen(App[None]):
         self._is_cut_off = False
 
     def compose(self) -> ComposeResult:
-        yield Static("Reading …", id="headline")
+        yield Static("Loading …", id="headline")
         yield VerticalScroll(id="sections", can_focus=False)
         yield Static("", id="said")
         yield Footer()
@@ -116,7 +116,7 @@ class TopScreen(App[None]):
             try:
                 view = await asyncio.to_thread(self._read)
             except Exception as error:  # noqa: BLE001 - an outage must not end the screen
-                self._say(f"Cannot read: {error}. Trying again in {self._interval:g} s.", "bad")
+                self._say(f"Cannot refresh: {error}. Retrying in {self._interval:g} s.", "bad")
                 self._is_cut_off = True
                 return
             if self._is_cut_off:
@@ -170,7 +170,7 @@ class TopScreen(App[None]):
             if is_confirmed:
                 await self._change(action, key)
 
-        await self.push_screen(Dialog(action.question % key, is_question=True), answered)
+        await self.push_screen(Dialog(action.question(key), is_question=True), answered)
 
     async def _change(self, action: Action, key: str) -> None:
         try:

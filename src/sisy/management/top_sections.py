@@ -52,12 +52,12 @@ class Action:
 
     Attributes:
         section: the part whose rows it changes.
-        question: asked first, with the row's key as ``%s``.
+        question: returns what to ask first, by the row's key.
         do: does it to a row by its key, and returns what to say about it.
     """
 
     section: str
-    question: str
+    question: Callable[[str], str]
     do: Callable[[str], str]
 
 
@@ -138,7 +138,9 @@ def _before_a_worker_starts(group: AlertGroup, glance: Glance) -> str:
         return ""
     queues = {queue for alert in group.alerts for queue in alert.queues}
     several = any(each.name in queues and each.queued > 1 for each in glance.queues)
-    return "See first what it would skip: manage.py sisy_queues list" if several else ""
+    if not several:
+        return ""
+    return "Before you start a worker, see which runs it would skip: manage.py sisy_queues list"
 
 
 def _queue(queue: QueueStats, glance: Glance) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class NotifyPost:
         self._thread: threading.Thread | None = None
         self._is_closing = False
         self._session: NotifySession | None = None
-        self._outage = Outage("LISTEN/NOTIFY of PostgreSQL")
+        self._outage = Outage("PostgreSQL LISTEN/NOTIFY")
         self._deafness = Outage("Listening to PostgreSQL")
         self._retry_at = self._deaf_until = self._probe_at = self._idle_at = 0.0
 
@@ -291,4 +291,4 @@ def _call(step: Callable[[Any], object], value: Any) -> None:
     try:
         step(value)
     except Exception:  # noqa: BLE001 - the other subscribers must receive, too
-        logger.exception("Could not deliver a notification of PostgreSQL")
+        logger.exception("Could not deliver a PostgreSQL notification")

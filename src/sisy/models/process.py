@@ -90,7 +90,7 @@ class Process(models.Model):
         help_text=_("The version of the project that the process executes."),
     )
     started_at = MomentField(_("started"))
-    lease_until = MomentField(_("lease until"))
+    lease_until = MomentField(_("lease ends"))
     drain_requested_at = MomentField(
         _("drain requested"),
         null=True,

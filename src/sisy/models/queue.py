@@ -31,7 +31,7 @@ class QueueQuerySet(models.QuerySet["Queue"]):
     ) -> bool:
         """Pause a queue: workers start no more of its runs. Return False if it was already paused.
 
-        Running runs continue, and due occurrences are still queued.
+        Current runs continue, and due occurrences are still queued.
 
         Args:
             reason: shown to people who ask why runs are queued.

@@ -48,7 +48,7 @@ OF_QUEUES: Sequence[tuple[str, str, Callable[[Snapshot, QueueState], float]]] = 
     ),
     (
         "sisy_queue_oldest_ready_seconds",
-        "Time for which the oldest ready run has waited; scale workers by this.",
+        "Age of the oldest ready run. Use it to scale workers.",
         lambda site, queue: site.age(queue.oldest),
     ),
     (
@@ -72,24 +72,30 @@ COUNTED: Sequence[tuple[str, str, str, Sequence[str]]] = (
     (
         RUNS,
         "sisy_run_reasons",
-        "Occurrences and other runs that ended, by reason.",
+        "Finished runs, including missed and skipped occurrences, by reason.",
         ("queue", "outcome", "reason"),
     ),
-    (RETRIES, "sisy_retries", "Attempts after which a run was queued again.", ("queue", "reason")),
+    (
+        RETRIES,
+        "sisy_retries",
+        "Attempts after which the run was queued again.",
+        ("queue", "reason"),
+    ),
     (
         RINGS,
         "sisy_doorbell_rings",
-        "Rings that workers received from other processes, stored when they execute runs.",
+        "Wake-up messages that workers received from other processes. Stored when a worker "
+        "executes runs.",
         ("channel",),
     ),
-    (TASK_RUNS, "sisy_task_runs", "Runs of a task that ended.", ("task", "outcome")),
+    (TASK_RUNS, "sisy_task_runs", "Finished runs by task.", ("task", "outcome")),
 )
 
 MEASURED: Sequence[tuple[str, str, str, Sequence[str]]] = (
     (
         LATENESS,
         "sisy_run_lateness_seconds",
-        "Time from when an executed run was ready until it started.",
+        "Delay of executed runs, from ready to started.",
         ("queue",),
     ),
     (
@@ -98,8 +104,8 @@ MEASURED: Sequence[tuple[str, str, str, Sequence[str]]] = (
         "Duration of the last attempt of executed runs.",
         ("queue",),
     ),
-    (TASK_LATENESS, "sisy_task_lateness_seconds", "Lateness of the runs of a task.", ("task",)),
-    (TASK_DURATION, "sisy_task_duration_seconds", "Duration of the runs of a task.", ("task",)),
+    (TASK_LATENESS, "sisy_task_lateness_seconds", "Delay of runs by task.", ("task",)),
+    (TASK_DURATION, "sisy_task_duration_seconds", "Duration of runs by task.", ("task",)),
 )
 
 VERSION = version("sisy")
@@ -163,10 +169,10 @@ def _of_processes(site: Snapshot) -> Iterator[Metric]:
         "Processes whose lease has expired, and whose runs no heartbeat has rescued yet.",
         site.expired,
     )
-    yield GaugeMetricFamily("sisy_slots", "Slots of all workers that start runs.", site.slots)
+    yield GaugeMetricFamily("sisy_slots", "Slots of all workers that can start runs.", site.slots)
     yield GaugeMetricFamily(
         "sisy_planning_overdue_seconds",
-        "Time for which the longest overdue task has been due but not planned.",
+        "How long the longest overdue task has been due but not planned.",
         site.age(site.due_since),
     )
 
@@ -174,7 +180,7 @@ def _of_processes(site: Snapshot) -> Iterator[Metric]:
 def _of_messages(site: Snapshot) -> Iterator[Metric]:
     number = GaugeMetricFamily(
         "sisy_outbox_messages",
-        "Messages about alerts that wait to be sent, and that could not be sent.",
+        "Alert messages that are waiting to be sent, or could not be sent.",
         labels=("state",),
     )
     for state, (count, _) in site.outbox.items():
@@ -183,7 +189,7 @@ def _of_messages(site: Snapshot) -> Iterator[Metric]:
     _, since = site.outbox.get("queued", (0, None))
     yield GaugeMetricFamily(
         "sisy_outbox_oldest_seconds",
-        "Time for which the oldest message has waited to be sent.",
+        "Age of the oldest message that is waiting to be sent.",
         site.age(since),
     )
     alerts = GaugeMetricFamily("sisy_alerts_open", "Open alerts.", labels=("kind", "severity"))
@@ -198,7 +204,9 @@ def _outcomes(site: Snapshot) -> Metric:
     Otherwise, the first increase of a series would be invisible to `rate` and `increase`.
     """
     family = CounterMetricFamily(
-        "sisy_runs", "Occurrences and other runs that ended.", labels=("queue", "outcome")
+        "sisy_runs",
+        "Finished runs, including missed and skipped occurrences.",
+        labels=("queue", "outcome"),
     )
     totals: Counter[Labels] = Counter()
     for (queue, outcome, _), number in site.counts.counters.get(RUNS, {}).items():

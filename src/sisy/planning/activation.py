@@ -59,10 +59,17 @@ def check_window(task: TaskRecord, now: datetime) -> None:
         ValueError: its window has no occurrence from ``now``.
     """
     if timing.first_due(task, now) is None:
+        start, end = task.start_running, task.end_running
+        if start is None or end is None:
+            limit = f"before end_running ({end.isoformat()})" if end else ""
+            limit = f"from start_running ({start.isoformat()}) on" if start else limit
+        else:
+            limit = (
+                f"between start_running ({start.isoformat()}) and end_running ({end.isoformat()})"
+            )
         raise ValueError(
-            f"{task.schedule!r} has no future occurrence between start_running "
-            f"({task.start_running}) and end_running ({task.end_running}). Widen the window, or "
-            "change the schedule."
+            f"{task.schedule!r} has no future occurrence {limit}".rstrip()
+            + ". Widen the window, or change the schedule."
         )
 
 

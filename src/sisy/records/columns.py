@@ -26,7 +26,7 @@ class TaskColumns(models.Model):
 
     label = models.CharField(_("label"), max_length=255)
     target_path = models.CharField(
-        _("callable"), max_length=500, help_text=_("The dotted path of the function.")
+        _("function"), max_length=500, help_text=_("The dotted path of the function.")
     )
     target_pk = models.CharField(  # noqa: DJ001 - an empty text may be a primary key
         _("object"),
@@ -212,7 +212,7 @@ class TaskColumns(models.Model):
             "When a heartbeat resumes the task. Empty if it stays paused until you resume it."
         ),
     )
-    target_error = ReasonField(_("callable error"), max_length=500, blank=True, editable=False)
+    target_error = ReasonField(_("function error"), max_length=500, blank=True, editable=False)
     next_run = MomentField(_("next run"), null=True, editable=False)
     last_run = MomentField(_("last run"), null=True, editable=False)
     planned_until = MomentField(

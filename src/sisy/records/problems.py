@@ -53,9 +53,9 @@ class Kind(models.TextChoices):
     """Occurrences of a task were missed."""
     SCHEDULE = "schedule", _("schedule")
     """The schedule of stored tasks is not valid."""
-    TARGET = "target", _("callable")
+    TARGET = "target", _("function")
     """The function of stored tasks cannot be called."""
-    TARGET_MISSING = "target_missing", _("callable missing")
+    TARGET_MISSING = "target_missing", _("function missing")
     """The function of a task was missing when the task last ran."""
 
 

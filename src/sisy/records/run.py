@@ -36,7 +36,7 @@ class RunRecord(models.Model):
         db_index=False,
     )
     label = models.CharField(_("label"), max_length=255)
-    target_path = models.CharField(_("callable"), max_length=500)
+    target_path = models.CharField(_("function"), max_length=500)
     target_pk = models.CharField(_("object"), max_length=255, null=True, blank=True)  # noqa: DJ001
     payload = DataField(
         _("payload"),

@@ -64,26 +64,32 @@ def in_words(cost: Cost) -> list[str]:
     """Return how much work the runs are and how long they take, and what delays them."""
     found = []
     if cost.each is None:
-        found.append(gettext("How long it takes is unknown: none of the latest runs succeeded."))
+        words = gettext("The duration is unknown, because none of the latest runs succeeded.")
+        found.append(words)
     else:
         found.append(gettext("A run typically takes %s.") % formatting.span(cost.each))
+    if cost.each is not None and cost.count > 1:
         named = {"work": formatting.span(cost.work), "time": formatting.span(cost.time)}
         words = gettext("One after the other, they take about %(time)s.")
         if cost.at_once is None:
-            words = gettext("In total, they are about %(work)s of work.")
+            words = gettext("The total run time is about %(work)s.")
         elif cost.at_once > 1:
             named["slots"] = str(cost.at_once)
             words = gettext(
-                "In total, they are about %(work)s of work. In %(slots)s free slots, they take "
-                "about %(time)s."
+                "The total run time is about %(work)s. With %(slots)s free slots, they take about "
+                "%(time)s."
             )
         found.append(words % named)
     if cost.is_paused:
-        found.append(gettext("The queue is paused: they stay queued until it is resumed."))
+        found.append(gettext("The queue is paused. Runs stay queued until it is resumed."))
     elif cost.slots == 0:
-        found.append(gettext("No worker serves the queue: they stay queued until one does."))
+        words = gettext("No worker serves the queue. Runs stay queued until one starts.")
+        found.append(words)
     if cost.is_failing:
-        found.append(gettext("The task is failing at present, so they will probably fail, too."))
+        words = gettext(
+            "The latest runs of the task failed. Further runs will probably fail as well."
+        )
+        found.append(words)
     return found
 
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 
 from sisy.models import Run, Task, TaskState
 from sisy.planning.timing import next_unplanned
+from sisy.reports import formatting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ def reasons_of(task: Task, due: Sequence[datetime], using: str) -> list[Reason]:
             Reason(
                 due=moment,
                 state=run.state if run else "",
-                words=run.state if run else missing,
+                words=formatting.name_of_state(run.state) if run else missing,
                 run=run.pk if run else None,
             )
         )

@@ -73,13 +73,15 @@ class Past:
         words = []
         if self.more:
             more = ngettext(
-                "%d more ended in this period.", "%d more ended in this period.", self.more
+                "%d more process ended in the last 24 hours.",
+                "%d more processes ended in the last 24 hours.",
+                self.more,
             )
             words.append(more % self.more)
         if self.read:
             read = ngettext(
-                "Only the newest ended process was read.",
-                "Only the newest %(n)s ended processes were read.",
+                "Searched only the newest ended process.",
+                "Searched only the newest %(n)s ended processes.",
                 self.read,
             )
             words.append(read % {"n": f"{self.read:,}"})

@@ -200,7 +200,10 @@ def _cause(run: Run, now: datetime, zone: tzinfo, fleet: Fleet) -> str:
     if run.cancel_requested_at is not None:
         words = gettext("its cancellation was requested, and a worker will cancel it shortly")
         if hindrance := fleet.hindrance(run.queue, zone):
-            words = gettext("its cancellation was requested, but %s. Cancel it again") % hindrance
+            words = gettext(
+                "its cancellation was requested, but %s. To cancel it immediately, cancel it again"
+            )
+            words %= hindrance
         return words
     if run.task is None:
         return gettext("its task was deleted, and a worker will cancel it shortly")

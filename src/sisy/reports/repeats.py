@@ -45,7 +45,7 @@ def repeats_of(using: str, runs: Collection[Run]) -> dict[int, Run]:
 
 def repeated_in_words(repeats: Mapping[int, Run]) -> list[str]:
     """Return a sentence about each run that was repeated, and what came of that."""
-    words = gettext("Run %(run)d was repeated already by run %(again)d: %(state)s.")
+    words = gettext("Run %(run)d was already rerun as run %(again)d (%(state)s).")
     return [
         words % {"run": pk, "again": again.pk, "state": again.get_state_display()}
         for pk, again in repeats.items()

@@ -53,8 +53,8 @@ def events_of(using: str, tasks: Sequence[Task], now: datetime) -> dict[int, lis
 
 
 def _changes(using: str, keys: Sequence[int]) -> dict[int, list[Event]]:
-    of_deploy = gettext("New since a deploy on %s, which also changed settings")
-    of_others = gettext("New since the settings were changed on %s")
+    of_deploy = gettext("First seen after a deploy on %s that also changed settings")
+    of_others = gettext("First seen after the settings were changed on %s")
     changes = TaskChange.objects.using(using).filter(task_id__in=keys).order_by("-pk")
     newest: dict[tuple[int, str], TaskChange] = {}
     for change in changes[: MAX_KEPT * len(keys)]:
@@ -95,10 +95,10 @@ def _start(serving: Sequence[Process], newest: Sequence[Process]) -> Iterator[Ev
         # Engines register a process for each run, so the workers may be older than the newest.
         known = [*serving, *newest]
         first = min(process.started_at for process in known if process.version == version)
-        words = gettext("New since version %(version)s started on %(moment)s")
+        words = gettext("First seen after version %(version)s started on %(moment)s")
         named = {"version": version, "moment": formatting.short(first)}
         yield Event(at=first, words=words % named)
     else:
         first = serving[0].started_at
-        words = gettext("New since the workers started on %s")
+        words = gettext("First seen after the workers started on %s")
         yield Event(at=first, words=words % formatting.short(first))

@@ -18,12 +18,16 @@ from sisy.schedules import Schedule
 from sisy.schedules.calendar import just_before
 
 THEN: dict[str, Any] = {
-    Overlap.SKIP: _("it will be skipped"),
-    Overlap.BUFFER_ONE: _("it will be queued, or skipped if another run is queued already"),
-    Overlap.BUFFER_ALL: _("it will be queued until that run has ended"),
-    Overlap.CANCEL_OTHER: _("that run will be asked to stop, and this one starts when it has"),
+    Overlap.SKIP: _("the new run will be skipped"),
+    Overlap.BUFFER_ONE: _(
+        "the new run will be queued, or skipped if another run is already queued"
+    ),
+    Overlap.BUFFER_ALL: _("the new run will stay queued until the running one has ended"),
+    Overlap.CANCEL_OTHER: _(
+        "the running one will be asked to stop, and the new run starts when it has stopped"
+    ),
     Overlap.TERMINATE_OTHER: _(
-        "that run will be terminated, and this one starts when it has ended"
+        "the running one will be terminated, and the new run starts when it has ended"
     ),
 }
 """The fate, by the overlap policy, of a run that is due while another one is running."""

@@ -97,7 +97,7 @@ class Readiness:
         if not problem:
             logger.info("%s claims runs again", process)
         elif not process.problem:
-            logger.error("%s claims no runs, because it cannot start runs: %s", process, problem)
+            logger.error("%s claims no runs: %s", process, problem)
         self._lease.note_problem(problem)
 
     def _back_off(self, problem: str) -> None:

@@ -33,7 +33,9 @@ def unacknowledge(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:
     words = ngettext(
         "%d alert is no longer acknowledged.", "%d alerts are no longer acknowledged.", count
     )
-    yield done(words % count if count else gettext("No alert was acknowledged."), count)
+    yield done(
+        words % count if count else gettext("Nothing to undo: no alert was acknowledged."), count
+    )
 
 
 def mute(user: Any, alerts: AlertQuerySet, hours: int = MUTE_HOURS[0]) -> Iterator[Result]:
@@ -44,8 +46,9 @@ def mute(user: Any, alerts: AlertQuerySet, hours: int = MUTE_HOURS[0]) -> Iterat
     words = ngettext(
         "Muted %(count)d alert for %(span)s.", "Muted %(count)d alerts for %(span)s.", count
     )
-    link = _to_the_first(alerts) if count else None
-    yield done(words % {"count": count, "span": span}, count, link)
+    words %= {"count": count, "span": span}
+    nothing = gettext("Nothing to mute: it is already muted, or does not exist any more.")
+    yield done(words if count else nothing, count, _to_the_first(alerts) if count else None)
 
 
 def unmute(user: Any, alerts: AlertQuerySet) -> Iterator[Result]:

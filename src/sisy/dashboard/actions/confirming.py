@@ -24,8 +24,8 @@ CANCEL_EFFECT = _(
     "Queued runs will not start. Running ones are asked to stop. You can retry each of them later."
 )
 RETRY_EFFECT = _(
-    "Each is submitted again, with the same input, in addition to the schedule. Runs that cannot "
-    "be retried are listed."
+    "Each is submitted again, with the same input, in addition to the schedule. If a run cannot "
+    "be retried, Sisy tells you why."
 )
 
 

@@ -37,7 +37,7 @@ def resume(user: Any, name: str) -> Iterator[Result]:
 
 
 SAID = {
-    "Paused.": "Paused the queue '%s'. Running runs continue.",
+    "Paused.": "Paused the queue '%s'. Current runs continue.",
     "Resumed.": "Resumed the queue '%s'.",
 }
 NOTHING_NEW = {

@@ -88,7 +88,7 @@ def _charts(histories: QueueHistories, name: str) -> QueueCharts:
             histories,
             late,
             lambda value: gettext("oldest run queued for %s") % _span(value),
-            gettext("The oldest queued run in the last hour was queued for at most %s."),
+            gettext("Age of the oldest queued run in the last hour: at most %s."),
             shown=_span,
             looks=lambda value: "bad" if value > alarming else "quiet",
         ),

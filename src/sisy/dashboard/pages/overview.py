@@ -40,7 +40,7 @@ ZOOM = 6
 YEARS = range(1971, 9990)  # arithmetic with days and zones may fail outside these years
 MAX_GROUPED_TASKS = 200  # tasks that share rows
 GROUPS = {"queue": "queue", "target": "target_path"}  # columns, by the filters of tasks
-ROWS = (("", _("task")), ("queue", _("queue")), ("target", _("callable")))
+ROWS = (("", _("task")), ("queue", _("queue")), ("target", _("function")))
 MAX_LATEST_RUNS = 12
 FIGURES: tuple[tuple[Any, Callable[[Figures], str]], ...] = (
     (_("Success rate"), lambda day: formatting.percent(day.success)),
@@ -160,7 +160,7 @@ def _headings(groups: Sequence[AlertGroup], now: datetime) -> dict[str, Any]:
     headings = [
         (known, _("Acknowledged or muted")),
         (paused, _("Paused")),
-        (again, _("Over, but will happen again")),
+        (again, _("Recovered, but likely to recur")),
         (calm, _("No action needed")),
     ]
     return {some[0].key: words for some, words in headings if some and some[0] is not groups[0]}

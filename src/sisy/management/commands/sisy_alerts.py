@@ -70,7 +70,9 @@ class Command(AlertVerbs):
             [_line(one) for one in found], otherwise="Every message was sent.", wraps="error"
         )
         if any(one.is_dead for one in found) and not self.as_json:
-            self.say("To resend those that failed for good: manage.py sisy_alerts resend")
+            self.say(
+                "To resend the messages that Sisy no longer retries: manage.py sisy_alerts resend"
+            )
 
     def do_resend(self, *, messages: list[int], **options: Any) -> None:
         rows = OutboxMessage.objects.using(self.using)

@@ -35,8 +35,8 @@ class Command(AnsweringCommand):
             "--queues",
             type=queue_names,
             metavar="NAMES",
-            help="comma-separated names of the queues that need a worker, and whose runs are "
-            "checked (default: the queues of all active tasks, and the runs of every queue)",
+            help="comma-separated names of the queues to check (default: workers for the queues "
+            "of all active tasks, and runs in every queue)",
         )
         parser.add_argument(
             "--max-overdue",

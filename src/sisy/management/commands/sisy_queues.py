@@ -109,7 +109,7 @@ class Command(VerbCommand):
         words = ngettext("Paused the queue %s", "Paused the queues %s", len(paused))
         lasts = f" until {in_zone(end, formatting.zone_named(zone))}" if end else ""
         self.say_with(
-            f"{words % ', '.join(paused)}{lasts}. Running runs continue. To resume: manage.py "
+            f"{words % ', '.join(paused)}{lasts}. Current runs continue. To resume: manage.py "
             f"sisy_queues resume {' '.join(paused)}",
             paused=paused,
             paused_until=end,

@@ -103,7 +103,7 @@ class Command(RunVerbs):
             return
         self._say_all(found, outputs[-1] if outputs else None, earlier, why)
         self.stdout.write("")
-        self.say(f"Next: {step}")
+        self.say(step)
 
     def _next_step(self, run: Run) -> str:
         fleet = Fleet.at(self.using, self.now)

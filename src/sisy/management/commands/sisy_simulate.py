@@ -32,10 +32,10 @@ STEP = 1_000  # occurrences between two updates of the progress
 
 class Command(AnsweringCommand):
     help = (
-        "Shows which runs are due in a time range: each occurrence of tasks that are seldom due, "
-        "how often the others are due, the busiest minutes with the probable wait for a slot, and "
-        "the tasks whose runs would probably overlap. Simulates active tasks as they are now, and "
-        "changes nothing. FROM and TO are in the project's time zone, unless they include one."
+        "Forecasts the runs in a time range: the occurrences of infrequent tasks, the number of "
+        "runs of frequent ones, the busiest minutes with the estimated wait for a slot, and "
+        "probable overlaps. It simulates the active tasks as they are now, and changes nothing. "
+        "FROM and TO are in the project's time zone, unless they include one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -52,7 +52,7 @@ class Command(AnsweringCommand):
             nargs="?",
             metavar="TO",
             help="the end of the range (exclusive; default: 24 hours after FROM); a time of "
-            "day, such as 02:00, is the next one after FROM",
+            "day, such as 02:00, means the next 02:00 after FROM",
         )
         parser.add_argument(
             "--task", action="append", metavar="TASK", help="only this task (repeatable)"
@@ -156,13 +156,11 @@ class Command(AnsweringCommand):
             self.stdout.write("\nBusiest minutes:")
             self.answer(summary["busiest"])
         if summary["overlaps"]:
-            self.stdout.write(
-                "\nOccurrences that will probably be due while the previous run is still running:"
-            )
+            self.stdout.write("\nProbable overlaps with the previous run:")
             self.answer(summary["overlaps"])
 
     def _write_frequent(self, frequent: list[TaskForecast]) -> None:
-        self.stdout.write("\nDue more often:")
+        self.stdout.write("\nFrequent tasks:")
         self.answer(
             [
                 {"task": one.task.label, "schedule": one.task.schedule, "runs": one.number}

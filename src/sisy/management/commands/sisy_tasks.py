@@ -110,7 +110,7 @@ class Command(TaskVerbs, BackfillVerb, MissedVerb):
         if task.state == TaskState.BROKEN:
             raise CommandError(f"Cannot resume {task}: {task.state_reason}")
         zone = zone_named(task.timezone)
-        due = f" It is due next at {in_zone(task.next_run, zone)}." if task.next_run else ""
+        due = f" Its next run is due at {in_zone(task.next_run, zone)}." if task.next_run else ""
         self.say_with(f"Resumed {task}.{due}", state=task.state, next_run=task.next_run)
 
     def do_cancel(
@@ -145,6 +145,6 @@ def _unpausable(task: Task) -> str:
     end, reason = task.paused_until, task.state_reason
     lasts = f" until {in_zone(end, zone_named(task.timezone))}" if end else ""
     return (
-        f"it is paused already{lasts}{f' ({reason})' if reason else ''}. To change the reason or "
+        f"it is already paused{lasts}{f' ({reason})' if reason else ''}. To change the reason or "
         f"the end, resume it first: manage.py sisy_tasks resume {task.pk}"
     )

@@ -17,9 +17,9 @@ from sisy.reports.glance import glance
 
 class Command(AnsweringCommand):
     help = (
-        "Shows what is wrong, the queues, the workers, what is running and what failed, live on "
-        "the whole screen. Press ? for help. With --once, it prints this once. The live view "
-        "needs the extra sisy[cli]."
+        "Shows alerts, queues, workers, running runs and failures in a live, full-screen view. "
+        "Press ? for help. With --once, it prints them once instead. The live view needs the "
+        "extra sisy[cli]."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -39,8 +39,8 @@ class Command(VerbCommand):
         verb("list", "list workers, and what they run now").add_argument(
             "--ended",
             action="store_true",
-            help="list instead the heartbeats and workers that ended in the last 24 hours, the "
-            "last worker of each queue without one, and the times without a heartbeat",
+            help="list what ended in the last 24 hours instead: heartbeats, workers, the last "
+            "worker of each queue that has none now, and periods without a heartbeat",
         )
         drain = verb("drain", "let workers finish their current runs, and exit")
         drain.add_argument(
@@ -194,7 +194,7 @@ def _line_of_ended(one: Ended, now: datetime) -> dict[str, Any]:
         "process": str(one.process),
         "queues": ", ".join(one.process.queues) or formatting.NOTHING,
         "ended": when(one.at, now),
-        "lived": formatting.span(one.lived),
+        "lifetime": formatting.span(one.lived),
         "reason": one.process.end_reason,
     }
 
@@ -202,17 +202,21 @@ def _line_of_ended(one: Ended, now: datetime) -> dict[str, Any]:
 def _question(chosen: Sequence[Member], unserved: Sequence[str]) -> str:
     """Return what a drain of workers does, which cannot be undone."""
     number, runs = len(chosen), sum(len(one.runs) for one in chosen)
-    named = {
-        "number": number,
-        "names": ", ".join(map(name_of_worker, chosen)),
-        "runs": ngettext("%d current run", "%d current runs", runs) % runs,
-    }
-    words = ngettext(
-        "This drains %(number)d worker: %(names)s. It finishes %(runs)s, and exits.",
-        "This drains %(number)d workers: %(names)s. They finish %(runs)s, and exit.",
+    named = {"number": number, "names": ", ".join(map(name_of_worker, chosen))}
+    what = ngettext(
+        "This drains %(number)d worker: %(names)s.",
+        "This drains %(number)d workers: %(names)s.",
         number,
     )
-    return " ".join([words % named, *map(unserved_in_words, unserved)])
+    end = ngettext(
+        "It has no current runs, and exits.", "They have no current runs, and exit.", number
+    )
+    if runs:
+        end = ngettext(
+            "It finishes %(runs)s, and exits.", "They finish %(runs)s, and exit.", number
+        )
+        end %= {"runs": ngettext("%d current run", "%d current runs", runs) % runs}
+    return " ".join([what % named, end, *map(unserved_in_words, unserved)])
 
 
 def _facts_of_ended(one: Ended) -> dict[str, Any]:

@@ -38,23 +38,24 @@ TO_CANCEL = gettext_lazy("If it hangs, cancel it. If it does not stop, force the
 """The advice beside the button that cancels a running run."""
 
 FOR_FLAPPING = gettext_lazy(
-    "Open the failed runs, and find what they have in common. A retry does not end this."
+    "Open the failed runs, and find what they have in common. A single successful retry does not "
+    "close this alert."
 )
 """The advice for a task that fails intermittently, beside a link to its failed runs."""
 
 _RECURRENCE = ngettext_lazy(
-    "It opens again if the problem recurs.",
-    "Each opens again if its problem recurs.",
+    "It reopens if the problem recurs.",
+    "Each reopens if its problem recurs.",
 )
 _OF_THE_NEXT_FAILURE = ngettext_lazy(
-    "The next failed run opens it again.",
-    "The next failed run of a task opens its alert again.",
+    "The next failed run reopens it.",
+    "The next failed run of a task reopens its alert.",
 )
 _REOPENING = {
     **dict.fromkeys(FAILURES, _OF_THE_NEXT_FAILURE),
     Kind.MISSED: ngettext_lazy(
-        "Further missed occurrences open it again.",
-        "Further missed occurrences of a task open its alert again.",
+        "Further missed occurrences reopen it.",
+        "Further missed occurrences of a task reopen its alert.",
     ),
 }
 

@@ -43,7 +43,9 @@ def _sentences(using: str, run: Run, task: Task, now: datetime, *, in_full: bool
         yield gettext("The last line that it printed: '%s'.") % line
     if task.next_run is not None and task.overlap in THEN:
         due = in_zone(task.next_run, timezone.get_current_timezone())
-        words = gettext("The next run is due at %(due)s: if this one is still running, %(then)s.")
+        words = gettext(
+            "The next run is due at %(due)s. If this one is still running then, %(then)s."
+        )
         yield words % {"due": due, "then": THEN[task.overlap]}
     if task.timeout is None:
         yield gettext("The task has no timeout that would end it.")

@@ -113,8 +113,8 @@ def recovered_alerts(using: str, now: datetime, slots: Mapping[str, int]) -> Ite
         )
     if more := len(delays[MAX_DELAYS_SHOWN:]):
         words = ngettext(
-            "Runs were delayed on %d more occasion in the last 24 hours.",
-            "Runs were delayed on %d more occasions in the last 24 hours.",
+            "%d more delay in the last 24 hours.",
+            "%d more delays in the last 24 hours.",
             more,
         )
         yield Alert(
@@ -205,7 +205,7 @@ def in_words(delay: Delay) -> str:
             "%(number)d of the runs due at %(due)s waited up to %(waited)s to start.",
             delay.number,
         )
-    then = gettext(" The alert said at that time: %s")
+    then = gettext(" Cause at that time: %s")
     cause = then % as_sentence(delay.cause) if delay.cause else ""
     named = {
         "number": delay.number,

@@ -93,7 +93,7 @@ def late_alerts(using: str, now: datetime, thresholds: Thresholds) -> Iterator[A
     }
     due = Task.objects.using(using).due(now - thresholds.late)
     tasks, more = first_of(due.to_be_planned())
-    why = gettext("No heartbeat has planned it.")
+    why = gettext("The task is due, but no heartbeat has planned it.")
     for task in tasks:
         yield Alert(**known, what=task.label, why=why, since=task.next_run, task=task.pk)
     yield from _more(

@@ -32,7 +32,11 @@ def in_words(groups: Sequence[AlertGroup], now: datetime) -> str:
     if not handled:
         return words
     left = sum(group.number for group in problems if not group.is_handled(now))
-    rest = ngettext("%d left", "%d left", left) % left if left else gettext("none left")
+    rest = (
+        ngettext("%d to handle", "%d to handle", left) % left
+        if left
+        else gettext("none to handle")
+    )
     return f"{words}, {rest} ({', '.join(handled)})"
 
 
