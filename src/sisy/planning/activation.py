@@ -59,18 +59,18 @@ def check_window(task: TaskRecord, now: datetime) -> None:
         ValueError: its window has no occurrence from ``now``.
     """
     if timing.first_due(task, now) is None:
-        start, end = task.start_running, task.end_running
-        if start is None or end is None:
-            limit = f"before end_running ({end.isoformat()})" if end else ""
-            limit = f"from start_running ({start.isoformat()}) on" if start else limit
-        else:
-            limit = (
-                f"between start_running ({start.isoformat()}) and end_running ({end.isoformat()})"
-            )
         raise ValueError(
-            f"{task.schedule!r} has no future occurrence {limit}".rstrip()
-            + ". Widen the window, or change the schedule."
+            f"{task.schedule!r} has no future occurrence{_window(task)}. Widen the window, or "
+            "change the schedule."
         )
+
+
+def _window(task: TaskRecord) -> str:
+    start = task.start_running and f"start_running ({task.start_running.isoformat()})"
+    end = task.end_running and f"end_running ({task.end_running.isoformat()})"
+    if start and end:
+        return f" between {start} and {end}"
+    return f" before {end}" if end else f" after {start}" if start else ""
 
 
 def reschedule(task: TaskRecord, using: str, now: datetime) -> None:
