@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -22,7 +23,8 @@ from sisy.models import Queue, QueuedRun, Run, RunState
 from sisy.runtime.log import Outage
 from sisy.runtime.loop import Loop
 from sisy.store.database_thread import DatabaseThread
-from sisy.worker.unreadable_runs import past_unreadable_entries
+from sisy.store.isolation import past_bad_rows
+from sisy.worker.unreadable_runs import reject_unreadable_of
 
 if TYPE_CHECKING:
     from sisy.django_tasks.compat import BaseTaskBackend
@@ -172,7 +174,7 @@ def _take(using: str, now: datetime) -> list[Run]:
             taken.update(dispatched_at=now)
         return runs
 
-    return past_unreadable_entries(take, entries, now)
+    return past_bad_rows(take, partial(reject_unreadable_of, entries, now))
 
 
 def queue_of(backend: "BaseTaskBackend", queue: str) -> str:

@@ -27,12 +27,12 @@ from sisy.records.outcome import Outcome
 from sisy.runtime.capture import capturing
 from sisy.runtime.log import logger
 from sisy.runtime.loop import retry_until_success
-from sisy.store.isolation import past_deadlocks
+from sisy.store.isolation import past_bad_rows, past_deadlocks
 from sisy.worker.cancellation import TAKEN_OVER
 from sisy.worker.claim import claim_one
 from sisy.worker.output import output_flusher
 from sisy.worker.record import record
-from sisy.worker.unreadable_runs import past_unreadable_entries
+from sisy.worker.unreadable_runs import reject_unreadable_of
 
 DATABASE_ERRORS = (OperationalError, InterfaceError)
 RELEASE_DELAY = timedelta(seconds=5)  # until a run that could not start is sent again
@@ -88,7 +88,7 @@ def _claim(process: Process, pk: int, task: int) -> Run | None:
     now = clock.now(using)
     entries = QueuedRun.objects.using(using).filter(task_id=task)
     claim = partial(past_deadlocks, claim_one, process, pk, now)
-    return past_unreadable_entries(claim, entries, now)
+    return past_bad_rows(claim, partial(reject_unreadable_of, entries, now))
 
 
 def _execute_claimed(run: Run, lease: Lease, using: str) -> None:

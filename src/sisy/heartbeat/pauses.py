@@ -10,13 +10,14 @@ from functools import partial
 
 from django.db import transaction
 
-from sisy.heartbeat.quarantine import past_unreadable
+from sisy.heartbeat.quarantine import reject_unreadable_rows
 from sisy.lifecycle import task_state
 from sisy.models import Queue, Task, TaskState
 from sisy.models.queue import RESUMED
 from sisy.records.task_change import STATE_FIELDS, note_ended_pauses, states_of
 from sisy.runtime.log import logger
 from sisy.runtime.loop import Renewal
+from sisy.store.isolation import past_bad_rows
 
 BATCH = 500  # tasks per pass
 # Seconds between two looks for new pauses where no ring announces them. What fell due so shortly
@@ -52,7 +53,8 @@ class Pauses:
         self._look.end()
 
     def _find_next(self, now: datetime) -> None:
-        self.next_at = past_unreadable(partial(next_end, self._using), self._using, now)
+        reject = partial(reject_unreadable_rows, self._using, now)
+        self.next_at = past_bad_rows(partial(next_end, self._using), reject)
 
 
 def next_end(using: str) -> datetime | None:

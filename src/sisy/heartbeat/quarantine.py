@@ -11,7 +11,7 @@ from sisy.lifecycle import task_state
 from sisy.lifecycle.reject import reject_unreadable
 from sisy.models import Process, Queue, QueuedRun, Run, Task
 from sisy.runtime.log import logger
-from sisy.store.isolation import isolating, past_bad_rows
+from sisy.store.isolation import isolating
 
 UNREADABLE_BATCH = 1000
 
@@ -49,15 +49,6 @@ def run_each(using: str, pks: Iterable[int], step: Callable[[int], int]) -> int:
 def set_broken(using: str, pk: int, reason: str) -> None:
     """Mark a task as broken. The heartbeat plans it again when its timing is corrected."""
     task_state.broken(reason).write(Task.objects.using(using).filter(pk=pk))
-
-
-def past_unreadable(look: Callable[[], T], using: str, now: datetime) -> T:
-    """Return the result of ``look``. If rows cannot be read, reject them, and look again.
-
-    Raises:
-        Exception: ``look`` fails for another reason.
-    """
-    return past_bad_rows(look, lambda: reject_unreadable_rows(using, now))
 
 
 def reject_unreadable_rows(using: str, now: datetime) -> int:

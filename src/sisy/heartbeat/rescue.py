@@ -87,20 +87,21 @@ def _rescue(using: str, process: Process, now: datetime, judges_leases: bool) ->
     with transaction.atomic(using=using):
         # The lock on the process's row makes its next renewal wait, and then match no row.
         gone = _gone(using, now, judges_leases).filter(pk=process.pk)
-        for kept in gone.select_for_update(skip_locked=True):
-            held = Run.objects.using(using).running_in(kept.pk)
-            end = _what_happened_to(kept, now)
-            reason = f"The {kept} {end}"
-            locked = held.lock()
-            checkpoint("rescue: runs locked")
-            again, ended = lose(Run.objects.using(using).filter(pk__in=locked), reason, now)
-            checkpoint("rescue: runs settled")
-            kept.leave(f"It {end}.", now)
-            heartbeats.note_death(using, kept, now)
-            if kept.role == Role.WORKER or again or ended:
-                _log(str(kept), again, ended)
-            return again
-    return []
+        kept = gone.select_for_update(skip_locked=True).first()
+        if kept is None:
+            return []
+        held = Run.objects.using(using).running_in(kept.pk)
+        end = _what_happened_to(kept, now)
+        reason = f"The {kept} {end}"
+        locked = held.lock()
+        checkpoint("rescue: runs locked")
+        again, ended = lose(Run.objects.using(using).filter(pk__in=locked), reason, now)
+        checkpoint("rescue: runs settled")
+        kept.leave(f"It {end}.", now)
+        heartbeats.note_death(using, kept, now)
+        if kept.role == Role.WORKER or again or ended:
+            _log(str(kept), again, ended)
+        return again
 
 
 def _what_happened_to(process: Process, now: datetime) -> str:

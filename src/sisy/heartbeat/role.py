@@ -20,7 +20,7 @@ from sisy.heartbeat.clock_rollback import ClockWatch
 from sisy.heartbeat.outlook import DueMark, Outlook, became_ready, look
 from sisy.heartbeat.pauses import Pauses
 from sisy.heartbeat.plan_ahead import plan_ahead
-from sisy.heartbeat.quarantine import past_unreadable
+from sisy.heartbeat.quarantine import reject_unreadable_rows
 from sisy.heartbeat.retention import Rounds, prune_backlog
 from sisy.heartbeat.tick import Tick, tick
 from sisy.heartbeat.timing_check import Audit
@@ -30,6 +30,7 @@ from sisy.models.lease import RENEWALS, Lease
 from sisy.planning.timing import LOOKAHEAD
 from sisy.runtime.loop import Loop, Turn
 from sisy.store.database_thread import DatabaseThread
+from sisy.store.isolation import past_bad_rows
 
 SECOND = timedelta(seconds=1)
 LOCKED_RETRY_INTERVAL = 0.1  # seconds until a pass retries due tasks that were locked
@@ -242,7 +243,7 @@ class Heartbeat:
     def _look(self, process: Process, since: datetime, now: datetime) -> Outlook | None:
         due_since = self._due_mark.next_look()
         ahead = partial(look, process, self.using, since, due_since)
-        outlook = past_unreadable(ahead, self.using, now)
+        outlook = past_bad_rows(ahead, partial(reject_unreadable_rows, self.using, now))
         if outlook is not None:
             self._due_mark.note(outlook.next_run, now)
             # Their next moments are computed from when their timing was changed.

@@ -1,15 +1,16 @@
 """One tick of the heartbeat: plan what is due, rescue what is lost, and clean up."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
 from sisy.engines import dispatch
 from sisy.heartbeat import plan, rescue, retention, timing_check
-from sisy.heartbeat.quarantine import past_unreadable
+from sisy.heartbeat.quarantine import reject_unreadable_rows
 from sisy.messaging import messages
 from sisy.models import Run
 from sisy.runtime.loop import ENDLESS, Turn
+from sisy.store.isolation import past_bad_rows
 from sisy.store.levels import first_of_each_priority, queues_with_runs
 from sisy.store.statements import BEGINNING
 
@@ -85,34 +86,27 @@ def tick(
     # Each run on another engine has a process of its own, so prune them as fast as runs.
     if pruned or is_thorough:
         retention.prune_processes(using, now)
-    made = Tick(
+    waiting: list[Run] = []
+    deleted = planned.deleted
+    if is_thorough:
+        rounds = rounds or retention.Rounds(using)
+        rounds.output.prune(now)
+        rounds.changes.prune()
+        dispatch.refuse_unknown(using, now)
+        rescued += rescue.rescue_orphans(using, now)
+        deleted += retention.delete_ended(using)
+        reject = partial(reject_unreadable_rows, using, now)
+        waiting = past_bad_rows(partial(first_ready, using, now), reject)
+    return Tick(
         now=now,
-        queued=rescued,
+        queued=waiting + rescued,
         planned=len(planned.runs),
         missed=planned.missed,
         broken=planned.broken,
         is_held_up=planned.is_held_up,
         rescued=len(rescued),
-        deleted=planned.deleted,
+        deleted=deleted,
         pruned=pruned,
-    )
-    if is_thorough:
-        rounds = rounds or retention.Rounds(using)
-        rounds.output.prune(now)
-        rounds.changes.prune()
-    return _thorough(made, using) if is_thorough else made
-
-
-def _thorough(made: Tick, using: str) -> Tick:
-    dispatch.refuse_unknown(using, made.now)
-    orphans = rescue.rescue_orphans(using, made.now)
-    return replace(
-        made,
-        queued=past_unreadable(partial(first_ready, using, made.now), using, made.now)
-        + made.queued
-        + orphans,
-        rescued=made.rescued + len(orphans),
-        deleted=made.deleted + retention.delete_ended(using),
     )
 
 

@@ -18,8 +18,8 @@ dead, and its runs may be running elsewhere. It registers again as a new process
 The fence follows from that key. Every statement with which a worker changes a run repeats the
 process, the attempt and the state that the worker last saw (``RunQuerySet.held``). A worker that
 was suspended and wakes up, a zombie, holds an old key: its UPDATE matches nothing, and its outcome
-    is discarded. The fence protects only the ledger. It cannot undo what a zombie's function does
-    to the outside world, so functions must be safe to run twice.
+is discarded. The fence protects only the ledger. It cannot undo what a zombie's function does to
+the outside world, so functions must be safe to run twice.
 
 The steady clock of the host adds a cheap local check: `Lease.surely_holds` refuses to start a run
 that was claimed before a long pause, without asking the database.

@@ -119,6 +119,11 @@ def adapted(using: str, moment: datetime | None) -> Any:
     return MOMENT.get_db_prep_value(moment, connections[using])
 
 
+def moment_of(value: datetime | str) -> datetime:
+    """Return a moment that the database returned: UTC without a zone, and text on SQLite."""
+    return datetime.fromisoformat(str(value)).replace(tzinfo=UTC)
+
+
 TOO_DEEP = _("Must be nested at most %d levels deep.")
 
 

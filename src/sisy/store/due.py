@@ -4,12 +4,13 @@ Each of them reads the first entries of one index, however many rows there are.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connections, models
 
 from sisy import clock, conf
+from sisy.records.fields import moment_of
 from sisy.records.instances import M
 from sisy.store.statements import BEGINNING, Statement
 
@@ -167,11 +168,6 @@ def look_ahead(
         clock.note(using, now, asked, answered)
         return tuple(bool(one) if isinstance(one, int) else one and moment_of(one) for one in row)
     return None
-
-
-def moment_of(value: datetime | str) -> datetime:
-    """Return a moment that the database returned: UTC without a zone, and text on SQLite."""
-    return datetime.fromisoformat(str(value)).replace(tzinfo=UTC)
 
 
 def lock_tasks_ahead(

@@ -1,7 +1,7 @@
 """Keep the small tables beside the ledger: `QueuedRun`, `RunningRun` and `TroubledRun`.
 
 An entry follows its run in the same transaction. The statements that store, start and finish runs
-also write the entries: see `submissions`, `claims` and `outcomes`. Other changes call `follow`,
+also write the entries: see `submissions`, `starts` and `outcomes`. Other changes call `follow`,
 which deletes the entries of some runs, and adds those that the ledger requires.
 
 Code that changes both locks the run's row first, and then its entry. A claim begins at the entry,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from sisy.store.due import moment_of
+from sisy.records.fields import moment_of
 from sisy.store.statements import Statement
 
 MAX_COUNTED = 10_000  # ready runs of a queue with one priority

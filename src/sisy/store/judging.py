@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 
 from sisy.records.choices import FAILED_STATES, RunState
-from sisy.store.due import moment_of
+from sisy.records.fields import moment_of
 from sisy.store.statements import Statement
 
 JUDGED_STATES = (*FAILED_STATES, RunState.MISSED)

@@ -22,8 +22,8 @@ from typing import Any
 from django.db import connections
 
 from sisy import clock
+from sisy.records.fields import moment_of
 from sisy.schedules.calendar import TICK
-from sisy.store.due import moment_of
 from sisy.store.statements import BEGINNING, Statement
 
 LARGEST_PRIORITY = 32767

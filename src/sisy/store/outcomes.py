@@ -1,13 +1,13 @@
 """The statements with which a worker writes the outcomes of its runs.
 
 Each statement repeats the fence: it changes a run only while the run still belongs to the process
-    and the attempt that executed it. If a run was rescued in the meantime, its old worker changes
-    nothing.
+and the attempt that executed it. If a run was rescued in the meantime, its old worker changes
+nothing.
 """
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -21,6 +21,8 @@ from sisy.store.run_queries import rows_of
 from sisy.store.statements import Statement
 
 COLUMNS = ("state", "started_at", "finished_at", "reason", "result", "error", "error_class")
+
+T = TypeVar("T")
 
 Ended = Sequence[tuple[R, Outcome]]
 
@@ -121,3 +123,19 @@ def _values(run: RunRecord, outcome: Outcome, connection: BaseDatabaseWrapper) -
         name: field_of(name).get_db_prep_save(getattr(outcome, name), connection)  # type: ignore[union-attr]
         for name in COLUMNS
     }
+
+
+def of_last_attempts(pairs: Sequence[tuple[R, T]]) -> Sequence[tuple[R, T]]:
+    """Leave out the attempts that were lost before their worker made a later one of the run.
+
+    Args:
+        pairs: runs, each with what its attempt has reported.
+    """
+    # A worker that was frozen may claim again what was taken from it, and both attempts may report
+    # at the same time. The key of a run that is still held says nothing of the lost one.
+    last: dict[int, int] = {}
+    for run, _ in pairs:
+        last[run.id] = max(run.attempt, last.get(run.id, 0))
+    if len(last) == len(pairs):
+        return pairs
+    return [one for one in pairs if one[0].attempt == last[one[0].id]]

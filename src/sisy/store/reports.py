@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connections
 
-from sisy.store.due import moment_of
+from sisy.records.fields import moment_of
 from sisy.store.statements import Statement
 
 MOMENT_TYPES = {"postgresql": "timestamp with time zone", "mysql": "datetime(6)", "sqlite": "text"}

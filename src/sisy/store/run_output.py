@@ -18,7 +18,8 @@ from sisy.records.outcome import storable
 from sisy.records.run import RunRecord
 from sisy.runtime.journal import Report
 from sisy.runtime.progress import Progress
-from sisy.store.run_queries import of_last_attempts, rows_of
+from sisy.store.outcomes import of_last_attempts
+from sisy.store.run_queries import rows_of
 from sisy.store.statements import Statement
 
 MAX_CHARACTERS = 1_000_000  # in one statement

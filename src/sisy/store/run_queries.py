@@ -1,8 +1,8 @@
 """Filter, lock, change and delete many runs at a time, whatever their class adds to a record."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, cast
 
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q, Subquery
@@ -33,8 +33,6 @@ COPIED_TO_ENTRIES = frozenset(
 """The columns of a run that its entries in the small tables copy."""
 
 UPDATE_BATCH = 2000  # runs
-
-T = TypeVar("T")
 
 
 def _is_leaving(now: datetime) -> Q:
@@ -208,19 +206,3 @@ def rows_of(model: type[R], using: str) -> RunRows[R]:
 def all_runs(rows: RunRows[R]) -> RunRows[R]:
     """Return all runs of the database of ``rows``."""
     return rows_of(rows.model, rows.db)
-
-
-def of_last_attempts(pairs: Sequence[tuple[R, T]]) -> Sequence[tuple[R, T]]:
-    """Leave out the attempts that were lost before their worker made a later one of the run.
-
-    Args:
-        pairs: runs, each with what its attempt has reported.
-    """
-    # A worker that was frozen may claim again what was taken from it, and both attempts may report
-    # at the same time. The key of a run that is still held says nothing of the lost one.
-    last: dict[int, int] = {}
-    for run, _ in pairs:
-        last[run.id] = max(run.attempt, last.get(run.id, 0))
-    if len(last) == len(pairs):
-        return pairs
-    return [one for one in pairs if one[0].attempt == last[one[0].id]]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sisy.store.due import moment_of
+from sisy.records.fields import moment_of
 from sisy.store.statements import Statement
 
 # The key of the small table leads to the newest entries of a task, and to the oldest one. The

@@ -25,6 +25,7 @@ from sisy.lifecycle.release import release, release_running
 from sisy.models import Process, Run
 from sisy.models.lease import Lease
 from sisy.runtime.log import logger
+from sisy.store.isolation import past_bad_rows
 from sisy.store.levels import Level
 from sisy.worker.claim import claim
 from sisy.worker.early_claim import Lead, claim_early
@@ -33,10 +34,7 @@ from sisy.worker.missing_code import Unresolved
 from sisy.worker.outcome_buffer import OutcomeBuffer
 from sisy.worker.outlook import Outlook
 from sisy.worker.prefetch import InFlight
-from sisy.worker.unreadable_runs import past_unreadable_runs
-
-ClaimAs = Callable[..., list[Run]]
-"""A claim that still needs the process and the time."""
+from sisy.worker.unreadable_runs import reject_unreadable_in
 
 
 class ClaimSession:
@@ -86,17 +84,18 @@ class ClaimSession:
         if was_rung_for:
             self.outlook.note_ring()
         if self._marks.renewal.is_due():
-            return self._claim(free) if self._renew_marks() else []
+            return self._claim_by_new_marks(free)
         now = self._now()
         if not was_rung_for and not self.outlook.is_ready(now) and not self.outlook.look(now):
             return []
         runs = self._claim(free)
-        if not runs and was_rung_for:
-            self._marks.renewal.hasten()
-            if self._marks.renewal.is_due():
-                return self._claim(free) if self._renew_marks() else []
-            self.doubts_marks = True
-        return runs
+        if runs or not was_rung_for:
+            return runs
+        self._marks.renewal.hasten()
+        if self._marks.renewal.is_due():
+            return self._claim_by_new_marks(free)
+        self.doubts_marks = True
+        return []
 
     def next_claim(self, now: datetime, *, may_be_early: bool) -> datetime | None:
         """Return when to claim the next run, which may be past; None if that is unknown."""
@@ -109,8 +108,12 @@ class ClaimSession:
         now = self._now()
         until = now + self._lead.length
         began = clock.steady()
-        claim_until = partial(claim_early, until=until, missing=self._unresolved.paths())
-        runs = self._claim_under_lease(partial(claim_until, limit=free), now, until)
+        missing = self._unresolved.paths()
+
+        def claim_as(process: Process) -> list[Run]:
+            return claim_early(process, self._queues, free, now, until, missing, self._marks)
+
+        runs = self._under_lease(claim_as, until)
         self._lead.note(clock.steady() - began)
         self.outlook.note_early_claim(until)
         return runs
@@ -131,33 +134,37 @@ class ClaimSession:
             self.outlook.note_firsts(firsts, now)
         return is_ready
 
+    def _claim_by_new_marks(self, free: int) -> list[Run]:
+        return self._claim(free) if self._renew_marks() else []
+
     def _claim(self, free: int) -> list[Run]:
-        claim_now = partial(
-            claim,
-            limit=free,
-            missing=self._unresolved.paths(),
-            expects_many=self._has_filled,
-        )
-        now = self._now()
-        runs = self._claim_under_lease(claim_now, now, now)
+        now, missing, expects_many = self._now(), self._unresolved.paths(), self._has_filled
+
+        def claim_as(process: Process) -> list[Run]:
+            return claim(
+                process,
+                self._queues,
+                free,
+                now,
+                missing=missing,
+                marks=self._marks,
+                expects_many=expects_many,
+            )
+
+        runs = self._under_lease(claim_as, now)
         self._has_filled = len(runs) == free
         if len(runs) < free:
             self.outlook.note_claim(now)
         return runs
 
-    def _claim_under_lease(self, claim: ClaimAs, now: datetime, until: datetime) -> list[Run]:
+    def _under_lease(self, claim_as: Callable[[Process], list[Run]], until: datetime) -> list[Run]:
         """Claim runs that are ready by ``until``, and register again if the lease was lost."""
         self._is_in_doubt = True
-        claim_as = partial(claim, queues=self._queues, now=now, marks=self._marks)
-
-        def past_unreadable(process: Process) -> list[Run]:
-            claim_now = partial(claim_as, process)
-            return past_unreadable_runs(claim_now, self._using, self._queues, until)
-
+        reject = partial(reject_unreadable_in, self._using, self._queues, until)
         try:
-            return past_unreadable(self._lease.process())
+            return past_bad_rows(partial(claim_as, self._lease.process()), reject)
         except LeaseLost:
-            return past_unreadable(self._lease.renew())
+            return past_bad_rows(partial(claim_as, self._lease.renew()), reject)
 
     def confirm(self) -> None:
         """Confirm that the worker has taken the runs that the last claim returned."""

@@ -17,9 +17,8 @@ from sisy.models import Run, RunState
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.log import logger
 from sisy.store.isolation import isolating
-from sisy.store.outcomes import Ended
+from sisy.store.outcomes import Ended, of_last_attempts
 from sisy.store.run_output import write_reports
-from sisy.store.run_queries import of_last_attempts
 from sisy.worker.follow_up import follow_up
 from sisy.worker.missing_code import is_to_be_released, release_unresolved
 
