@@ -15,10 +15,11 @@ from weakref import finalize
 from sisy import signals
 from sisy.alerting import sentry_monitors
 from sisy.exceptions import RemoteError, RunLost
-from sisy.execution.entering import before_exit, observe_calls
+from sisy.execution.call import observe_calls
 from sisy.messaging.run_log import RUNS
 from sisy.records.choices import RunState
 from sisy.runtime.log import Outage
+from sisy.runtime.process_exit import before_exit
 from sisy.runtime.user_errors import exc_info_of, is_ctrl_c, path_of
 
 if TYPE_CHECKING:

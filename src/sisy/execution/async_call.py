@@ -10,8 +10,7 @@ from asgiref.sync import ThreadSensitiveContext
 from django.db import connections
 
 from sisy.exceptions import RunTimedOut, TransactionLeftOpen
-from sisy.execution.call import AwaitableResult
-from sisy.execution.entering import enter
+from sisy.execution.call import AwaitableResult, enter
 from sisy.execution.run_handle import RunHandle
 from sisy.records.choices import RunState
 from sisy.records.outcome import Outcome

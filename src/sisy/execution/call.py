@@ -14,12 +14,12 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from sisy.callables.lookup import DjangoTask, Function, is_task_of_django
 from sisy.exceptions import CallableError
-from sisy.execution.entering import enter
 from sisy.execution.run_handle import RunHandle, end_copy_of
 from sisy.messaging import messages
 from sisy.records.choices import RunState
 from sisy.records.instances import copied
 from sisy.records.outcome import Outcome
+from sisy.runtime import current
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import is_called_by_async_to_sync
 from sisy.runtime.transactions import TransactionGuard
@@ -32,7 +32,10 @@ T = TypeVar("T")
 
 Adapter = Callable[[DjangoTask, Any], Function]
 
+Observer = Callable[["RunRecord"], None]
+
 _adapters: list[Adapter] = []
+_observers: list[Observer] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,27 @@ def _function_of(run: "RunRecord") -> Function:
 def adapt_tasks_of_django(adapter: Adapter) -> None:
     """Register the function that converts a ``django.tasks`` task and a run to a function."""
     _adapters[:] = [adapter]
+
+
+def enter(handle: RunHandle) -> None:
+    """Make the current context that of a run, just before its function is called.
+
+    Call it in a context of the run's own, for example a copy. An async function may be called in
+    one context and awaited in another; then both are entered.
+    """
+    current.variable.set(handle.current)
+    handle.enter_span()
+    for observe in _observers:
+        observe(handle.run)
+
+
+def observe_calls(observer: Observer) -> None:
+    """Call ``observer`` with each run in its context, in the process that calls the function.
+
+    The observer must be fast, and must not raise. It may set context variables.
+    """
+    if observer not in _observers:
+        _observers.append(observer)
 
 
 def message_for(run: "RunRecord") -> dict[str, Any]:

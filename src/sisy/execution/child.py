@@ -21,12 +21,11 @@ from sisy.execution.child_protocol import (
     ReportSoFar,
     Writer,
 )
-from sisy.execution.entering import take_last_steps
 from sisy.execution.thread_pool import ThreadPool
 from sisy.records.outcome import NotCalled, Outcome, of_error
 from sisy.runtime.capture import capturing
 from sisy.runtime.flusher import Flusher, Reports
-from sisy.runtime.process_exit import exit_now
+from sisy.runtime.process_exit import exit_now, take_last_steps
 
 if TYPE_CHECKING:
     from sisy.records.run import RunRecord

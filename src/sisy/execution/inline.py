@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
 
-from sisy.execution.call import AwaitableResult, call_here, unless_left_open
-from sisy.execution.entering import enter
+from sisy.execution.call import AwaitableResult, call_here, enter, unless_left_open
 from sisy.execution.run_handle import RunHandle, ignore_outcome
 from sisy.records.choices import RunState
 from sisy.records.outcome import Outcome

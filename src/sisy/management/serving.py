@@ -12,7 +12,6 @@ from django.db import OperationalError, connections
 from sisy import conf
 from sisy.exceptions import SettingsError
 from sisy.execution import MakePool, ProcessPool, ThreadPool
-from sisy.execution.entering import take_last_steps
 from sisy.heartbeat import Heartbeat
 from sisy.management.arguments import measure, whole
 from sisy.management.reloading import GRACE, serve_and_reload
@@ -57,7 +56,7 @@ class ServingCommand(BaseCommand):
             code = left.code if isinstance(left.code, int) else int(left.code is not None)
             raise
         finally:
-            exit_in_time(code, take_last_steps)
+            exit_in_time(code)
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         if options["verbosity"] > 0:

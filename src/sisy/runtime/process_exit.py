@@ -6,9 +6,27 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from sisy.runtime import tracer
 from sisy.runtime.log import logger
 
 EXIT_TIMEOUT = 5.0  # seconds for Python to end a process
+
+_last_steps: list[Callable[[], None]] = []
+
+
+def before_exit(step: Callable[[], None]) -> None:
+    """Call ``step`` before a child process exits. It must not raise, and has a second or two."""
+    # Children skip what is registered with atexit, which could wait for threads of functions.
+    if step not in _last_steps:
+        _last_steps.append(step)
+
+
+def take_last_steps() -> None:
+    """Do what must be done before this child process exits."""
+    if tracer.installed is not None:
+        tracer.installed.flush()
+    for step in _last_steps:
+        step()
 
 
 def exit_now(code: int = 0) -> None:
@@ -19,13 +37,10 @@ def exit_now(code: int = 0) -> None:
     os._exit(code)
 
 
-def exit_in_time(code: int, take_last_steps: Callable[[], None]) -> None:
+def exit_in_time(code: int) -> None:
     """End this process with ``code`` in a few seconds, if Python has not ended it by then.
 
     Call it last in the main thread.
-
-    Args:
-        take_last_steps: called before. It must not raise, and takes a few seconds at most.
     """
 
     # At exit, Python waits for all threads that are no daemons, such as those of
