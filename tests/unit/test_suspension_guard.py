@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from sisy.heartbeat.suspension_guard import SuspensionGuard
+from sisy.heartbeat.clock_watch import SuspensionGuard
 from tests.support.moments import NOON
 
 HOUR = 3600.0

@@ -15,10 +15,8 @@ from django.db.models import F, Max, Q, QuerySet, Value
 from django.db.models.functions import Concat, Left, Trim
 from django.utils.translation import ngettext
 
-from sisy import clock, conf
 from sisy.exceptions import ScheduleError
 from sisy.heartbeat.quarantine import run_each
-from sisy.heartbeat.suspension_guard import SuspensionGuard
 from sisy.lifecycle.withdraw import withdraw
 from sisy.models import QueuedRun, Run, RunState, Task, TaskState
 from sisy.models.run import RunQuerySet
@@ -34,67 +32,7 @@ from sisy.store.isolation import isolating
 MAX_SMALL_STEP = timedelta(hours=3)
 REPAIR_BATCH = 100
 RUN_BATCH = 1000
-# Seconds until all processes have read the new time, after the clock was set.
-CLOCK_READ_DELAY = 2 * clock.TRUSTED_FOR
-
 SET_BACK = "The clock was set back after this moment."
-
-
-class ClockWatch:
-    """Notices if the heartbeat was interrupted or the clock was set back, and repairs the rows.
-
-    Attributes:
-        last_pass: the moment of the last complete pass; None at the start and after a step back.
-        at_work_since: see `catch_up.Watch`; None before the first look.
-    """
-
-    def __init__(self, using: str) -> None:
-        self._using = using
-        lease = conf.get_settings().lease
-        self._guard = SuspensionGuard(length=lease / 3, break_after=lease / 2)
-        self._repair_at: float | None = None
-        self._repair: Repair | None = None
-        self.last_pass: datetime | None = None
-        self.at_work_since: datetime | None = None
-
-    @property
-    def may_judge(self) -> bool:
-        """Return whether the heartbeat may judge leases: see `SuspensionGuard`."""
-        return self._guard.may_judge
-
-    def look(self, now: datetime, steady: float) -> bool:
-        """Record that a pass begins. Return whether the clock was set back since the last one.
-
-        Args:
-            now: the current time, by the database's clock.
-            steady: seconds by `sisy.clock.steady`.
-        """
-        self._guard.look(now, steady)
-        is_first = self.at_work_since is None
-        was_set_back = self.last_pass is not None and now < self.last_pass - ON_TIME_TOLERANCE
-        # No pass takes that long, so the heartbeat was suspended or the database was unavailable.
-        if self.last_pass is None or abs(now - self.last_pass) > ON_TIME_TOLERANCE:
-            self.at_work_since = now
-        if was_set_back:
-            self.last_pass = None
-        # At the start, too: the clock may have been set back while no heartbeat ran, or another
-        # one may have died before it repaired everything.
-        if was_set_back or is_first:
-            self._repair_at = steady + CLOCK_READ_DELAY
-        if self._repair_at is not None and steady >= self._repair_at:
-            self._repair, self._repair_at = Repair(self._using, now), None
-        return was_set_back
-
-    def repair(self, now: datetime, turn: Turn) -> None:
-        """Continue the repair, if one was begun, until the turn ends."""
-        if self._repair is not None and self._repair.go_on(now, turn):
-            self._repair = None
-
-    def passed(self, now: datetime, *, is_behind: bool) -> None:
-        """Record that the pass of ``now`` is complete, and whether it left work for later."""
-        self.last_pass = now
-        if not is_behind:
-            self.at_work_since = now
 
 
 def repair(using: str, now: datetime) -> None:

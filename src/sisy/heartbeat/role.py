@@ -16,7 +16,7 @@ from sisy.alerting import deadman
 from sisy.alerting.judge import Judge
 from sisy.alerting.sender import Sender
 from sisy.engines.dispatch import dispatching
-from sisy.heartbeat.clock_rollback import ClockWatch
+from sisy.heartbeat.clock_watch import ClockWatch
 from sisy.heartbeat.outlook import DueMark, Outlook, became_ready, look
 from sisy.heartbeat.pauses import Pauses
 from sisy.heartbeat.plan_ahead import plan_ahead
