@@ -4,9 +4,8 @@ import pytest
 from django.db import DataError, connection
 from django.test.utils import CaptureQueriesContext
 
-from sisy.heartbeat import output_retention, tick
-from sisy.heartbeat.output_retention import OutputRounds
-from sisy.heartbeat.retention import Rounds, prune_backlog, prune_history
+from sisy.heartbeat import retention, tick
+from sisy.heartbeat.retention import OutputRounds, Rounds, prune_backlog, prune_history
 from sisy.lifecycle.release import release_running
 from sisy.models import Run, RunOutput, RunState
 from sisy.runtime.journal import Report
@@ -211,7 +210,7 @@ def test_with_0_days_output_is_kept_as_long_as_its_run(settings):
 
 
 def test_much_old_output_is_deleted_in_batches(settings, monkeypatch):
-    monkeypatch.setattr(output_retention, "BATCH", 2)
+    monkeypatch.setattr(retention, "OUTPUT_BATCH", 2)
     settings.SISY_HISTORY_DAYS = 0
     holder = worker()
     for number in range(5):

@@ -1,4 +1,4 @@
-"""Delete retired tasks, old runs, and the rows of processes that no run names any more."""
+"""Delete retired tasks, old runs and their output, and rows that no task or run names any more."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,10 +10,8 @@ from django.db.models.functions import Coalesce
 
 from sisy import conf
 from sisy.heartbeat import entry_check
-from sisy.heartbeat.change_retention import ChangeRounds
 from sisy.heartbeat.ledger_walk import Walk
-from sisy.heartbeat.output_retention import OutputRounds
-from sisy.models import Attempt, Process, Run, Task, TraceContext
+from sisy.models import Attempt, Process, Run, RunOutput, Task, TaskChange, TraceContext
 from sisy.records.choices import LIVE_STATES
 from sisy.runtime.compat import delete_bare
 from sisy.runtime.loop import ENDLESS, Turn
@@ -22,6 +20,8 @@ from sisy.store.bulk import Update, update_rows
 
 RETIRED_BATCH = 1000
 PRUNE_BATCH = 500
+OUTPUT_BATCH = 500  # attempts
+CHANGE_BATCH = 500
 COUNT_BATCH = 10_000
 ROUND_INTERVAL = timedelta(hours=1)
 MAX_BATCHES_OF_A_TASK = 200  # per visit; each task is visited once a minute
@@ -32,6 +32,65 @@ def delete_ended(using: str) -> int:
     """Delete retired tasks whose last run has finished. Their history stays. Return how many."""
     pks = list(Task.objects.using(using).ended().values_list("pk", flat=True)[:RETIRED_BATCH])
     return Task.objects.using(using).filter(pk__in=pks).delete_ended() if pks else 0
+
+
+class OutputRounds:
+    """One heartbeat's walks through the stored output, each from the oldest run on.
+
+    No index contains the age of output, because its row changes while the run is running. The keys
+    of runs grow with time instead, so a walk ends after a batch that has nothing old enough.
+
+    Attributes:
+        is_behind: whether there may be more that is old enough.
+    """
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+        self._after = 0
+        self.is_behind = False
+
+    def prune(self, now: datetime) -> int:
+        """Delete a batch of old output. Return of how many attempts."""
+        days = conf.get_settings().output_days
+        if not days:
+            self.is_behind = False
+            return 0
+        before = now - timedelta(days=days)
+        stored = RunOutput.objects.using(self._using)
+        following = stored.filter(run_id__gt=self._after).order_by("run_id", "attempt")
+        rows = list(following.values_list("run_id", "updated_at")[:OUTPUT_BATCH])
+        old = {run for run, updated_at in rows if updated_at < before}
+        self.is_behind = len(rows) == OUTPUT_BATCH and bool(old)
+        self._after = rows[-1][0] if self.is_behind else 0
+        return delete_bare(stored.filter(run_id__in=old, updated_at__lt=before)) if old else 0
+
+
+class ChangeRounds:
+    """One heartbeat's walks through the recorded changes, a batch at each thorough pass.
+
+    Tasks that end by themselves are deleted without their changes, because few of them have any.
+    """
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+        self._after = 0
+
+    def prune(self) -> int:
+        """Delete those of a batch whose task was deleted. Return how many."""
+        stored = TaskChange.objects.using(self._using)
+        rows = list(
+            stored.filter(pk__gt=self._after)
+            .order_by("pk")
+            .values_list("pk", "task_id")[:CHANGE_BATCH]
+        )
+        self._after = rows[-1][0] if len(rows) == CHANGE_BATCH else 0
+        if not rows:
+            return 0
+        owners = {task for _, task in rows}
+        kept = Task.objects.using(self._using).filter(pk__in=owners).values_list("pk", flat=True)
+        gone = owners - set(kept)
+        orphans = stored.filter(pk__in=[pk for pk, task in rows if task in gone])
+        return delete_bare(orphans) if gone else 0
 
 
 class Rounds:
