@@ -11,7 +11,7 @@ from sisy.runtime.log import logger
 from sisy.runtime.worker_options import concurrency_of, grace_of, queue_names
 
 if TYPE_CHECKING:
-    from sisy.runtime.service import Service
+    from sisy.runtime.run_until_stopped import Service
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -108,7 +108,7 @@ class SisyASGI:
     def _service(self) -> "Service":
         # Imported here, because an asgi.py imports this module before Django's apps are ready.
         from sisy.heartbeat import Heartbeat
-        from sisy.runtime.service import Service
+        from sisy.runtime.run_until_stopped import Service
         from sisy.worker import Worker
 
         return Service(Heartbeat(), Worker(self._queues, self._concurrency, self._grace))

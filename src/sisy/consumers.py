@@ -10,7 +10,7 @@ from channels.consumer import AsyncConsumer
 from sisy import conf
 from sisy.messaging import messages
 from sisy.runtime.log import logger
-from sisy.runtime.service import STOP_SIGNALS, Service
+from sisy.runtime.run_until_stopped import STOP_SIGNALS, Service
 from sisy.worker import Worker
 
 

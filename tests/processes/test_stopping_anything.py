@@ -35,7 +35,7 @@ import signal
 from asyncio import unix_events
 import django
 django.setup()
-from sisy.runtime.service import Service, run_until_signalled
+from sisy.runtime.run_until_stopped import Service, run_until_signalled
 
 close = unix_events.{loop}.close
 

@@ -20,7 +20,7 @@ from sisy import clock, conf, signals
 from sisy.heartbeat import Heartbeat
 from sisy.messaging import messages
 from sisy.models import Run, RunState, task_with_callable
-from sisy.runtime.service import Service
+from sisy.runtime.run_until_stopped import Service
 from sisy.worker import Worker
 from tests.support.clocks import SettableClock
 from tests.support.moments import NOON, SECOND

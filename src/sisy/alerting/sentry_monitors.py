@@ -15,7 +15,7 @@ from sisy import conf
 from sisy.exceptions import ScheduleError
 from sisy.records.choices import LIVE_STATES, Origin, RunState
 from sisy.records.instances import loaded
-from sisy.schedules.crontab import as_crontab
+from sisy.schedules.crontab_export import as_crontab
 
 if TYPE_CHECKING:
     from sentry_sdk.types import MonitorConfig

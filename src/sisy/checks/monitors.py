@@ -9,7 +9,7 @@ from sisy import conf
 from sisy.alerting import sentry
 from sisy.exceptions import ScheduleError
 from sisy.runtime.escaping import escaped
-from sisy.schedules.crontab import as_crontab
+from sisy.schedules.crontab_export import as_crontab
 
 
 def without_monitor(

@@ -20,7 +20,7 @@ from django.db import connections
 from django.utils import autoreload
 
 from sisy.management.supervisor import own_command
-from sisy.runtime.service import STOP_SIGNALS, Service, interrupt_when_signalled
+from sisy.runtime.run_until_stopped import STOP_SIGNALS, Service, interrupt_when_signalled
 
 GRACE = 5.0  # seconds in which runs of the old code can finish
 CHANGED = 3  # the exit code of a child of Django's reloader whose code has changed

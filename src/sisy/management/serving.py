@@ -18,7 +18,7 @@ from sisy.management.reloading import GRACE, serve_and_reload
 from sisy.runtime.compat import CAN_FORK
 from sisy.runtime.loop import retry_until_success
 from sisy.runtime.process_exit import exit_in_time
-from sisy.runtime.service import (
+from sisy.runtime.run_until_stopped import (
     Service,
     exit_when_signalled,
     run_until_signalled,

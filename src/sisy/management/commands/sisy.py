@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 from sisy.management.neighbours import log_neighbours
 from sisy.management.serving import ServingCommand, add_worker_arguments, heartbeat, worker
 from sisy.runtime.log import logger
-from sisy.runtime.service import Service
+from sisy.runtime.run_until_stopped import Service
 
 
 class Command(ServingCommand):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sisy.management.serving import ServingCommand, heartbeat
-from sisy.runtime.service import Service
+from sisy.runtime.run_until_stopped import Service
 
 
 class Command(ServingCommand):

@@ -12,7 +12,7 @@ from sisy.management.serving import (
     worker,
 )
 from sisy.management.supervisor import Supervisor, own_command
-from sisy.runtime.service import Service
+from sisy.runtime.run_until_stopped import Service
 
 
 class Command(ServingCommand):

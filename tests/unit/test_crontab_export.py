@@ -8,7 +8,7 @@ from cronsim import CronSim
 
 from sisy.exceptions import ScheduleError
 from sisy.schedules import Schedule
-from sisy.schedules.crontab import as_crontab
+from sisy.schedules.crontab_export import as_crontab
 
 PLAIN = [
     ("* * * * *", "* * * * *"),
