@@ -53,7 +53,7 @@ def test_the_newest_run_of_an_occurrence_is_its_reason():
     )
     again.save()
     row = told(LINE)[2]
-    assert (row["why"], row["run"]) == ("timed out", again.pk)
+    assert (row["why"], row["run"]) == (RunState.TIMED_OUT.label, again.pk)
 
 
 def test_all_occurrences_say_which_succeeded_and_which_are_not_planned():
