@@ -35,7 +35,8 @@ from sisy.records.validators import future_moment
 from sisy.runtime import signal_dispatch, tracer
 from sisy.runtime.compat import is_of_a_test_case
 from sisy.runtime.signal_dispatch import ContainedSignal
-from sisy.store.submissions import can_insert_with_task, insert_runs
+from sisy.store.submissions import insert_runs
+from sisy.store.task_insertion import can_insert_with_task
 
 
 def submit(runs: Sequence[R], using: str) -> Sequence[R]:

@@ -26,7 +26,7 @@ from sisy.records.instances import another, is_watched, unsaved
 from sisy.records.run import RunRecord
 from sisy.records.task import T, check_label, check_policies
 from sisy.records.validators import json_text
-from sisy.store.submissions import PairInsertion, insert_with_task
+from sisy.store.task_insertion import PairInsertion, insert_with_task
 
 MAX_KNOWN = 1000
 

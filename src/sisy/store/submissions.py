@@ -1,4 +1,4 @@
-"""Insert submitted runs: one run of a task, many, or a task together with its only run.
+"""Insert submitted runs: one run of a task, or many.
 
 Most of the sixty columns of a task and its run have the same values as in the previous submission.
 Python needs longer to convert them than PostgreSQL to store them. So they become literals in the
@@ -12,57 +12,27 @@ text of the statement, and the text is kept. PostgreSQL prepares it if a session
     )
     SELECT id FROM stored
 
-A task and its run, or a batch of runs, are inserted together. A run copies from the task what both
-have:
-
-    WITH inserted AS (
-        INSERT INTO sisy_task (schedule, …, label, …) VALUES ('', …, %s, …) RETURNING id, label, …
-    ), stored AS (
-        INSERT INTO sisy_run (state, …, task_id, label, …)
-        SELECT 'queued', …, inserted.id, inserted.label, … FROM inserted RETURNING id, task_id, …
-    )
-    INSERT INTO sisy_queued_run (task_id, run_id, …) SELECT task_id, id, … FROM stored …
-    RETURNING task_id, run_id
+See `task_insertion` for a task that is stored with its runs.
 """
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from functools import lru_cache, partial
-from sys import intern
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
+from operator import itemgetter
 from typing import Any
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.signals import post_save, pre_save
 
-from sisy.records.alike import note_inserted, values_of
+from sisy.records.alike import values_of
 from sisy.records.choices import RunState
-from sisy.records.instances import has_receivers, note_saved, refer, set_key
+from sisy.records.instances import note_saved
 from sisy.records.run import R, RunRecord
-from sisy.records.task import TaskRecord
-from sisy.records.validators import JSON
 from sisy.store import entries
-from sisy.store.bulk import insert_many, kind_of
+from sisy.store.bulk import insert_many
 from sisy.store.run_queries import rows_of
-from sisy.store.seldom_changing import SeldomChanging
 from sisy.store.statements import fetch, insert_into, placeholders
-
-COPIED = {
-    "label": "label",
-    "target_path": "target_path",
-    "target_pk": "target_pk",
-    "payload": "_extra_data",
-    "planned_at": "created_at",
-    "ready_at": "created_at",
-}
-"""The columns of a run that usually equal a column of its task."""
-
-VARYING_TASK_COLUMNS = tuple(dict.fromkeys(COPIED.values()))
-VARYING_RUN_COLUMNS = (*COPIED, "task_id")
-
-SHARED_COLUMNS_OF_QUEUED = ("engine", "queue", "priority")
-
-EACH_PAYLOAD = "jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS own(payload, place)"
 
 VARYING_COLUMNS_OF_RUN_ALONE = (
     "task_id",
@@ -76,6 +46,54 @@ VARYING_COLUMNS_OF_RUN_ALONE = (
     "retry_of_id",
 )
 """The columns of a run that often differ from one run to the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiteralColumns:
+    """The columns of a model that seldom differ from one record to the next.
+
+    They are written into the text of a statement.
+    """
+
+    fields: tuple["models.Field[Any, Any]", ...]
+    read: Callable[[dict[str, Any]], tuple[Any, ...]]
+    json_places: tuple[int, ...]
+
+    @staticmethod
+    @cache
+    def of(model: type[models.Model], varying: tuple[str, ...]) -> "LiteralColumns":
+        fields = tuple(
+            field
+            for field in model._meta.concrete_fields
+            if field.attname not in varying and not field.primary_key
+        )
+        return LiteralColumns(
+            fields,
+            itemgetter(*(field.attname for field in fields)),
+            tuple(n for n, field in enumerate(fields) if isinstance(field, models.JSONField)),
+        )
+
+    def values(self, record: models.Model) -> tuple[Any, ...]:
+        """Return the values of a record, all hashable: JSON as text."""
+        values = self.read(record.__dict__)
+        texts = [(n, json.dumps(values[n])) for n in self.json_places if values[n] is not None]
+        if not texts:
+            return values
+        changed = list(values)
+        for n, text in texts:
+            changed[n] = text
+        return tuple(changed)
+
+    def literals(self, values: tuple[Any, ...], connection: BaseDatabaseWrapper) -> dict[str, str]:
+        """Return the SQL literal of each value by column, without those that are NULL."""
+        literals = {}
+        for n, (field, value) in enumerate(zip(self.fields, values, strict=True)):
+            if value is not None:
+                is_text = n in self.json_places
+                stored = value if is_text else field.get_db_prep_save(value, connection)
+                literal: str = connection.ops.compose_sql("%s", [stored])  # type: ignore[attr-defined]
+                literals[str(field.column)] = literal.replace("%", "%%")
+        return literals
 
 
 def insert_runs(using: str, runs: Sequence[R]) -> Sequence[R]:
@@ -102,133 +120,12 @@ def insert_runs(using: str, runs: Sequence[R]) -> Sequence[R]:
     return runs
 
 
-def can_insert_with_task(connection: BaseDatabaseWrapper, task: TaskRecord) -> bool:
-    """Return whether `insert_with_task` works here: no receiver listens to saved tasks."""
-    return connection.vendor == "postgresql" and not has_receivers(type(task), pre_save, post_save)
-
-
-class PairInsertion:
-    """The statements that insert a task with its run, or its runs, on PostgreSQL.
-
-    Args:
-        task: an unsaved task. Those to insert equal it in all but the varying columns.
-        run: an unsaved run of it, for which the same is true.
-    """
-
-    def __init__(self, task: TaskRecord, run: RunRecord) -> None:
-        self._task, self._run = task, run
-        self._known: dict[tuple[str, tuple[str, ...], tuple[str, ...], bool], str] = {}
-
-    def statement(
-        self,
-        using: str,
-        non_null: tuple[str, ...],
-        not_copied: tuple[str, ...],
-        *,
-        is_batch: bool,
-    ) -> str:
-        """Return the text of a statement.
-
-        Args:
-            non_null: the varying columns of the task that are not NULL.
-            not_copied: the columns of the run that differ from those of its task.
-            is_batch: whether the last parameter is a JSON array with the data of each run.
-        """
-        shape = (using, non_null, not_copied, is_batch)
-        known = self._known.get(shape)
-        if known is None:
-            # The same object for the same text: psycopg then keeps what it knows about it.
-            known = self._known[shape] = intern(self._written(*shape))
-        return known
-
-    def _written(
-        self, using: str, non_null: tuple[str, ...], not_copied: tuple[str, ...], is_batch: bool
-    ) -> str:
-        connection = connections[using]
-        quote = connection.ops.quote_name
-        task_model, run_model = type(self._task), type(self._run)
-        columns = SeldomChanging.of(task_model, VARYING_TASK_COLUMNS)
-        of_task = columns.literals(columns.values(self._task), connection)
-        of_task |= dict.fromkeys(non_null, "%s")
-        seldom = SeldomChanging.of(run_model, VARYING_RUN_COLUMNS)
-        of_run = {
-            "task_id": "inserted.id",
-            **seldom.literals(seldom.values(self._run), connection),
-        }
-        of_run |= {
-            name: f"inserted.{quote(source)}"
-            for name, source in COPIED.items()
-            if source in non_null and name not in not_copied
-        }
-        kinds = {
-            field.attname: kind_of(field, connection) for field in run_model._meta.concrete_fields
-        }
-        of_run |= {name: f"%s::{kinds[name]}" for name in not_copied}
-        source = "inserted"
-        if is_batch:
-            of_run["payload"] = "own.payload"
-            source += f", {EACH_PAYLOAD} ORDER BY own.place"
-        shared = {name: of_run[name] for name in SHARED_COLUMNS_OF_QUEUED}
-        returned = ", ".join(map(quote, ("id", *non_null)))
-        return (
-            f"WITH inserted AS ({insert_into(using, task_model, of_task)} "
-            f"VALUES ({', '.join(of_task.values())}) RETURNING {returned}), "
-            f"stored AS ({insert_into(using, run_model, of_run)} "
-            f"SELECT {', '.join(of_run.values())} FROM {source} "
-            f"RETURNING {entries.own_columns(shared)}) "
-            f"{entries.queued_of_stored(shared)} RETURNING task_id, run_id"
-        )
-
-
-def insert_with_task(
-    connection: BaseDatabaseWrapper,
-    insertion: PairInsertion,
-    task: TaskRecord,
-    runs: Sequence[RunRecord],
-    data: str,
-) -> None:
-    """Insert an unsaved task and its unsaved run, or a batch of runs, and set their keys.
-
-    Args:
-        runs: a list of one run, or an `Alike` of runs that differ in their payload.
-        data: the user data of the task as JSON.
-    """
-    run, is_batch = runs[0], len(runs) > 1
-    of_task, of_run = task.__dict__, run.__dict__
-    non_null = tuple([name for name in VARYING_TASK_COLUMNS if of_task[name] is not None])
-    not_copied = tuple(
-        [
-            name
-            for name, source in COPIED.items()
-            if of_run[name] is not of_task[source] and not (is_batch and name == "payload")
-        ]
-    )
-    params = [data if name == "_extra_data" else _sent(of_task[name]) for name in non_null]
-    params += [_sent(of_run[name]) for name in not_copied]
-    if is_batch:
-        params.append(JSON.encode(values_of(runs, "payload")))
-    statement = insertion.statement(connection.alias, non_null, not_copied, is_batch=is_batch)
-    rows = fetch(connection, statement, params)
-    set_key(task, rows[0][0])
-    refer(run, "task", task)
-    note_saved(connection.alias, [task])
-    note_inserted(connection.alias, runs, [pk for _, pk in rows])
-
-
-def _sent(value: str | datetime | dict[str, Any]) -> str | datetime:
-    """Return the value of a varying column as psycopg takes it."""
-    # Django's fields do the same, but take several times as long.
-    if isinstance(value, str):
-        return value
-    return JSON.encode(value) if isinstance(value, dict) else value.astimezone(UTC)
-
-
 def _insert_alone(using: str, run: RunRecord) -> None:
     """Insert a run into PostgreSQL, and set its key."""
     varying, connection = VARYING_COLUMNS_OF_RUN_ALONE, connections[using]
     held = run.__dict__
     non_null = tuple([name for name in varying if held[name] is not None])
-    constants = SeldomChanging.of(type(run), varying).values(run)
+    constants = LiteralColumns.of(type(run), varying).values(run)
     statement = _statement_of_one(using, type(run), constants, non_null, run.state)
     ((run.pk,),) = fetch(connection, statement, _stored(run, non_null, connection))
 
@@ -241,7 +138,7 @@ def _statement_of_one(
     non_null: tuple[str, ...],
     state: str,
 ) -> str:
-    seldom = SeldomChanging.of(model, VARYING_COLUMNS_OF_RUN_ALONE)
+    seldom = LiteralColumns.of(model, VARYING_COLUMNS_OF_RUN_ALONE)
     columns = seldom.literals(constants, connections[using])
     columns |= {str(model._meta.get_field(name).column): "%s" for name in non_null}  # type: ignore[union-attr]
     insertion = f"{insert_into(using, model, columns)} VALUES ({', '.join(columns.values())})"
