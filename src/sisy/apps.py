@@ -22,7 +22,13 @@ class SisyConfig(AppConfig):
         from sisy.execution.call import adapt_tasks_of_django
         from sisy.lifecycle.submit import set_eager_executor
         from sisy.management import after_migrate
-        from sisy.messaging import dashboard_events, doorbell, heartbeat_bell, run_log, sender
+        from sisy.messaging import (
+            channel_layer,
+            dashboard_events,
+            doorbell,
+            heartbeat_bell,
+            run_log,
+        )
         from sisy.monitoring import counting, otel
         from sisy.reports.alerts.health import failed_checks
         from sisy.store import database_thread
@@ -44,7 +50,7 @@ class SisyConfig(AppConfig):
         receivers.connect_if_used()
         database_thread.connect()
         after_migrate.connect()
-        sender.import_layer()
+        channel_layer.import_layer()
 
 
 def _execute_eagerly(runs: "Sequence[Run]", using: str) -> None:

@@ -10,7 +10,7 @@ from channels.layers import get_channel_layer
 from django.db import connection, connections
 
 from sisy.heartbeat import Heartbeat
-from sisy.messaging import doorbell, sender
+from sisy.messaging import channel_layer, doorbell
 from sisy.models import Process, Run, Task, task_with_callable
 from tests.app import jobs
 from tests.support.moments import HOUR, MINUTE, NOON, SECOND
@@ -188,9 +188,9 @@ class FrozenLayer:
 
 async def test_an_unresponsive_layer_delays_nothing(now, heartbeat, monkeypatch):
     layer = FrozenLayer()
-    monkeypatch.setattr(sender, "get_channel_layer", lambda: layer)
+    monkeypatch.setattr(channel_layer, "get_channel_layer", lambda: layer)
     await saved("* * * * * *")
-    async with asyncio.timeout(sender.LAYER_TIMEOUT - 1):
+    async with asyncio.timeout(channel_layer.LAYER_TIMEOUT - 1):
         for second in range(10):
             now.moment = NOON + second * SECOND
             await step(heartbeat)

@@ -9,7 +9,7 @@ from django.db import OperationalError
 
 from sisy import clock
 from sisy.exceptions import LeaseLost
-from sisy.messaging import sender
+from sisy.messaging import channel_layer
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
 from sisy.worker import Worker, claim_loop, claim_session
 from sisy.worker.claim import claim
@@ -141,7 +141,7 @@ class RecordingLayer:
 def test_a_worker_that_is_full_wakes_another_one(monkeypatch):
     layer = RecordingLayer()
     first, second = queued_run(), queued_run()
-    monkeypatch.setattr(sender, "shared_layer", lambda: layer)
+    monkeypatch.setattr(channel_layer, "shared_layer", lambda: layer)
     with at_work(concurrency=1):
         wait_until(lambda: first.pk in layer.rings)
         wait_until(Run.objects.filter(pk=second.pk, state=RunState.SUCCEEDED).exists)

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from sisy.heartbeat import Heartbeat
 from sisy.management import supervisor
-from sisy.messaging import carriers, heartbeat_bell, messages, sender
+from sisy.messaging import carriers, channel_layer, heartbeat_bell, messages
 from sisy.models import Process, Role, Run, RunState, Task, task_with_callable
 from sisy.worker.claim import claim
 from tests.app import jobs
@@ -149,8 +149,8 @@ class Layer:
 
 def test_many_edits_in_a_row_share_a_few_messages(monkeypatch):
     layer = Layer()
-    monkeypatch.setattr(sender, "shared_layer", lambda: layer)
-    monkeypatch.setattr(heartbeat_bell, "_pace", sender.Pace(heartbeat_bell.RING_INTERVAL))
+    monkeypatch.setattr(channel_layer, "shared_layer", lambda: layer)
+    monkeypatch.setattr(heartbeat_bell, "_pace", carriers.Pace(heartbeat_bell.RING_INTERVAL))
     for _ in range(1000):
         heartbeat_bell.ring()
     wait_until(lambda: len(layer.sent) >= 2)
@@ -228,7 +228,7 @@ def test_by_notify_an_edit_is_announced_after_its_commit():
 
 def test_without_a_carrier_there_is_nothing_to_send(monkeypatch):
     monkeypatch.setattr(carriers, "carrier", lambda: None)
-    pace = sender.Pace(heartbeat_bell.RING_INTERVAL)
+    pace = carriers.Pace(heartbeat_bell.RING_INTERVAL)
     monkeypatch.setattr(heartbeat_bell, "_pace", pace)
     heartbeat_bell.ring()
     assert pace._leaves_at < 0

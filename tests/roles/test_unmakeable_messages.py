@@ -5,7 +5,7 @@ from concurrent.futures import wait
 
 import pytest
 
-from sisy.messaging import carriers, messages, sender
+from sisy.messaging import carriers, channel_layer, messages
 from sisy.messaging.carriers import LayerCarrier
 from sisy.runtime.log import Outage
 from tests.support.notifying import (
@@ -69,7 +69,7 @@ def test_a_process_that_ends_does_not_wait_for_it():
 
 
 def test_by_a_layer_it_is_not_an_outage_of_the_layer(monkeypatch, caplog):
-    monkeypatch.setattr(sender, "_outage", Outage("The channel layer"))
+    monkeypatch.setattr(channel_layer, "_outage", Outage("The channel layer"))
     layer = RecordingLayer()
     carrier = LayerCarrier(layer)
     assert wait([carrier.send("sisy.bad", raises)], timeout=30).done
@@ -77,13 +77,13 @@ def test_by_a_layer_it_is_not_an_outage_of_the_layer(monkeypatch, caplog):
     assert wait([carrier.send("sisy.good", lambda: GOOD)], timeout=30).done
     assert layer.sent.get(timeout=30) == ("sisy.good", GOOD)
     assert layer.sent.empty()
-    assert not sender._outage.failures
+    assert not channel_layer._outage.failures
     assert caplog.text.count("Could not create a message for sisy.bad") == 2
     assert "The channel layer failed" not in caplog.text
 
 
 async def test_in_memory_it_is_not_an_outage_either(monkeypatch, caplog):
-    monkeypatch.setattr(sender, "_outage", Outage("The channel layer"))
-    await sender._send_here("sisy.bad", raises)
+    monkeypatch.setattr(channel_layer, "_outage", Outage("The channel layer"))
+    await channel_layer._send_here("sisy.bad", raises)
     assert "Could not create a message for sisy.bad" in caplog.text
-    assert not sender._outage.failures
+    assert not channel_layer._outage.failures

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from sisy.messaging import carriers, doorbell, heartbeat_bell, messages
-from sisy.messaging.sender import Pace
+from sisy.messaging.carriers import Pace
 
 on_postgresql = pytest.mark.skipif(
     not os.environ.get("DATABASE_URL", "").startswith("postgresql"),

@@ -8,7 +8,7 @@ import pytest
 from channels.layers import channel_layers
 
 from sisy import signals
-from sisy.messaging import dashboard_events, messages, sender
+from sisy.messaging import channel_layer, dashboard_events, messages
 from sisy.messaging.dashboard_events import (
     MAX_TASKS_NAMED,
     Announcer,
@@ -40,7 +40,7 @@ class Heard:
 @pytest.fixture
 def layer(monkeypatch):
     layer = Heard()
-    monkeypatch.setattr(sender, "get_channel_layer", lambda: layer)
+    monkeypatch.setattr(channel_layer, "get_channel_layer", lambda: layer)
     return layer
 
 
@@ -96,7 +96,7 @@ def test_runs_of_deleted_tasks_are_announced_too(layer):
 
 
 def test_without_a_layer_no_event_is_kept(monkeypatch):
-    monkeypatch.setattr(sender, "get_channel_layer", lambda: None)
+    monkeypatch.setattr(channel_layer, "get_channel_layer", lambda: None)
     announcer = Announcer()
     announcer.add(1)
     assert not announcer._tasks
@@ -138,7 +138,7 @@ async def test_an_in_memory_layer_is_used_from_the_loop_of_its_consumers(setting
     await layer.group_add(messages.EVENTS, mine)
     announcer = Announcer()
     announcer.add(1)  # nobody could hear it
-    with sender.local_loop():
+    with channel_layer.local_loop():
         await asyncio.to_thread(announcer.add, 2)
         message = {"source": ""}
         async with asyncio.timeout(WAIT_TIMEOUT):

@@ -10,7 +10,7 @@ import pytest
 from channels.exceptions import ChannelFull
 from channels.layers import InMemoryChannelLayer, channel_layers
 
-from sisy.messaging import doorbell, sender
+from sisy.messaging import channel_layer, doorbell
 from sisy.models import Run
 from sisy.runtime import loop
 from sisy.runtime.log import Outage
@@ -32,14 +32,14 @@ class RecordingLayer:
 
 @pytest.fixture(autouse=True)
 def no_outage(monkeypatch):
-    monkeypatch.setattr(sender, "_outage", Outage("The channel layer"))
+    monkeypatch.setattr(channel_layer, "_outage", Outage("The channel layer"))
     monkeypatch.setattr(loop, "FIRST_RETRY_DELAY", 0)
 
 
 @pytest.fixture
 def layer(monkeypatch):
     layer = RecordingLayer()
-    monkeypatch.setattr(sender, "shared_layer", lambda: layer)
+    monkeypatch.setattr(channel_layer, "shared_layer", lambda: layer)
     return layer
 
 
@@ -94,7 +94,7 @@ async def test_a_ring_from_an_event_loop_does_not_block_it(layer):
 
 
 def test_listeners_in_this_process_are_woken_immediately(monkeypatch):
-    monkeypatch.setattr(sender, "shared_layer", lambda: None)
+    monkeypatch.setattr(channel_layer, "shared_layer", lambda: None)
     woken = []
     with doorbell.listening(["default", "slow"], lambda: woken.append("both")):
         with doorbell.listening(["slow"], lambda: woken.append("slow")):
@@ -117,7 +117,7 @@ async def test_a_layer_outage_and_its_recovery_are_each_logged_once(caplog):
     """While it is away, failures of the same kind are not logged again."""
     caplog.set_level(logging.INFO, "sisy")
     layer = RecordingLayer(OSError("refused"), OSError("refused"), None)
-    await sender._send(partial(layer.send, "sisy.run_task", {"run": 1}), "sisy.run_task")
+    await channel_layer._send(partial(layer.send, "sisy.run_task", {"run": 1}), "sisy.run_task")
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "WARNING",
@@ -132,10 +132,10 @@ async def test_resending_ends_once_another_message_was_delivered(monkeypatch):
     monkeypatch.setattr(loop, "FIRST_RETRY_DELAY", 0.001)
     layer = RecordingLayer(OSError("refused"))
     first = asyncio.create_task(
-        sender._send(partial(layer.send, "sisy.run_task", {"run": 1}), "sisy.run_task")
+        channel_layer._send(partial(layer.send, "sisy.run_task", {"run": 1}), "sisy.run_task")
     )
     await asyncio.sleep(0)
-    await sender._send(partial(layer.send, "sisy.run_task", {"run": 2}), "sisy.run_task")
+    await channel_layer._send(partial(layer.send, "sisy.run_task", {"run": 2}), "sisy.run_task")
     await first
     assert [run for _, run, _ in (layer.sent.get(), layer.sent.get())] == [1, 2]
     assert layer.sent.empty()
@@ -143,10 +143,10 @@ async def test_resending_ends_once_another_message_was_delivered(monkeypatch):
 
 async def test_a_full_channel_is_logged_once_while_others_accept_messages(caplog, monkeypatch):
     caplog.set_level(logging.INFO, "sisy")
-    monkeypatch.setattr(sender, "CALM_SECONDS", 0.0)
+    monkeypatch.setattr(channel_layer, "FULL_CALM_SECONDS", 0.0)
     layer = RecordingLayer(ChannelFull(), None, ChannelFull(), None, None)
     for channel in ("full", "other", "full", "other", "full"):
-        await sender._send(partial(layer.send, channel, {"run": 1}), channel)
+        await channel_layer._send(partial(layer.send, channel, {"run": 1}), channel)
     outage, recovery = [record.getMessage() for record in caplog.records]
     assert outage.startswith("The channel full failed (ChannelFull);")
     assert "2 failures" in recovery
@@ -156,7 +156,7 @@ async def test_a_channel_that_is_full_now_and_then_is_logged_once(caplog):
     caplog.set_level(logging.INFO, "sisy")
     layer = RecordingLayer(*[ChannelFull(), None] * 3)
     for _ in range(6):
-        await sender._send(partial(layer.send, "crowded", {"run": 1}), "crowded")
+        await channel_layer._send(partial(layer.send, "crowded", {"run": 1}), "crowded")
     [outage] = [record.getMessage() for record in caplog.records]
     assert outage.startswith("The channel crowded failed (ChannelFull);")
 
@@ -173,7 +173,7 @@ async def test_a_layer_that_never_answers_is_given_up(caplog, monkeypatch):
     limit = asyncio.timeout
     monkeypatch.setattr(asyncio, "timeout", lambda seconds: limit(seconds / 1000))
     layer = SilentLayer()
-    await sender._send(partial(layer.send, "sisy.run_task", {}), "sisy.run_task")
+    await channel_layer._send(partial(layer.send, "sisy.run_task", {}), "sisy.run_task")
     assert "The channel layer failed (TimeoutError)" in caplog.text
     assert layer.asked == 2
 
@@ -181,11 +181,11 @@ async def test_a_layer_that_never_answers_is_given_up(caplog, monkeypatch):
 def test_a_layer_in_memory_reaches_no_other_process(settings):
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     assert isinstance(channel_layers["default"], InMemoryChannelLayer)
-    assert sender.shared_layer() is None
+    assert channel_layer.shared_layer() is None
     doorbell.ring([run(1)])
 
 
 def test_without_a_layer_nothing_is_sent(settings):
     settings.CHANNEL_LAYERS = {}
-    assert sender.shared_layer() is None
+    assert channel_layer.shared_layer() is None
     doorbell.ring([run(1)])

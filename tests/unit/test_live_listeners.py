@@ -5,8 +5,8 @@ from collections import defaultdict
 
 import pytest
 
-from sisy.messaging import channel_listener, sender
-from sisy.messaging.channel_listener import ChannelListener
+from sisy.messaging import channel_layer
+from sisy.messaging.channel_layer import ChannelListener
 from sisy.runtime import loop
 
 
@@ -35,7 +35,7 @@ class Layer:
 async def layer(monkeypatch):
     monkeypatch.setattr(loop, "FIRST_RETRY_DELAY", 0.01)
     layer = Layer()
-    monkeypatch.setattr(sender, "shared_layer", lambda: layer)
+    monkeypatch.setattr(channel_layer, "shared_layer", lambda: layer)
     return layer
 
 
@@ -75,7 +75,7 @@ async def test_a_listener_is_not_live_during_an_outage_of_its_layer(layer):
 async def test_a_channel_whose_messages_others_get_works_again_after_a_while(
     layer, monkeypatch, caplog
 ):
-    monkeypatch.setattr(channel_listener, "CALM_SECONDS", 0.01)
+    monkeypatch.setattr(channel_layer, "LISTENING_CALM_SECONDS", 0.01)
     listener = ChannelListener({"channel": print}, {})
     listener.open()
     layer.channels["channel"].put_nowait(OSError("refused"))
@@ -85,7 +85,7 @@ async def test_a_channel_whose_messages_others_get_works_again_after_a_while(
 
 
 async def test_no_message_is_lost_while_a_quiet_channel_is_looked_after(layer, monkeypatch):
-    monkeypatch.setattr(channel_listener, "CALM_SECONDS", 0.001)
+    monkeypatch.setattr(channel_layer, "LISTENING_CALM_SECONDS", 0.001)
     heard = []
     listener = ChannelListener({"channel": heard.append}, {})
     listener.open()
@@ -98,7 +98,7 @@ async def test_no_message_is_lost_while_a_quiet_channel_is_looked_after(layer, m
 
 
 async def test_without_a_layer_that_others_share_no_listener_is_live(monkeypatch):
-    monkeypatch.setattr(sender, "shared_layer", lambda: None)
+    monkeypatch.setattr(channel_layer, "shared_layer", lambda: None)
     listener = ChannelListener({"channel": print}, {})
     listener.open()
     assert not listener.is_live

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sisy.messaging import doorbell, messages, sender
+from sisy.messaging import channel_layer, doorbell, messages
 from sisy.messaging.dashboard_events import MAX_TASKS_NAMED
 from sisy.models import Run
 from tests.support.moments import NOON
@@ -98,7 +98,7 @@ def test_foreign_messages_are_recognised(message):
 @pytest.mark.parametrize("message", MALFORMED)
 async def test_a_malformed_message_is_logged_and_dropped(monkeypatch, caplog, message):
     woken = []
-    monkeypatch.setattr(sender, "shared_layer", lambda: layer_with(message))
+    monkeypatch.setattr(channel_layer, "shared_layer", lambda: layer_with(message))
     assert await listening(woken)._receive("sisy.run_task") == 0
     assert woken == []
     [record] = caplog.records
@@ -108,7 +108,7 @@ async def test_a_malformed_message_is_logged_and_dropped(monkeypatch, caplog, me
 async def test_a_ring_wakes_the_listeners(monkeypatch, caplog):
     woken = []
     ring = messages.run_task(run())
-    monkeypatch.setattr(sender, "shared_layer", lambda: layer_with(ring))
+    monkeypatch.setattr(channel_layer, "shared_layer", lambda: layer_with(ring))
     await listening(woken)._receive("sisy.run_task")
     assert (woken, caplog.records) == ([True], [])
 
@@ -122,7 +122,7 @@ def listening(woken):
 async def test_an_order_makes_the_worker_read_its_requests(monkeypatch, caplog):
     heard = []
     layer = MembersLayer([messages.cancel(5), {"type": "websocket.send"}])
-    monkeypatch.setattr(sender, "shared_layer", lambda: layer)
+    monkeypatch.setattr(channel_layer, "shared_layer", lambda: layer)
     worker = listening(heard)
     for _ in range(3):
         assert await worker._receive_as_member(messages.WORKERS) == 0
@@ -134,7 +134,7 @@ async def test_an_order_makes_the_worker_read_its_requests(monkeypatch, caplog):
 async def test_a_layer_is_rejoined_after_an_outage(monkeypatch):
     """It has forgotten its members, and may never say anything to this one."""
     layer = MembersLayer([])
-    monkeypatch.setattr(sender, "shared_layer", lambda: layer)
+    monkeypatch.setattr(channel_layer, "shared_layer", lambda: layer)
     worker = listening([])
     await worker._receive_as_member(messages.WORKERS)
     with pytest.raises(ConnectionError):

@@ -2,7 +2,7 @@
 
 import threading
 
-from sisy.messaging.sender import Pace
+from sisy.messaging.carriers import Pace
 
 
 def test_the_first_leaves_at_once_and_those_right_after_share_the_next():

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sisy.messaging import doorbell, sender
+from sisy.messaging import channel_layer, doorbell
 from sisy.models import Run
 from tests.support.moments import NOON
 
@@ -26,7 +26,7 @@ class RecordingLayer:
 @pytest.fixture
 def layer(monkeypatch):
     layer = RecordingLayer()
-    monkeypatch.setattr(sender, "shared_layer", lambda: layer)
+    monkeypatch.setattr(channel_layer, "shared_layer", lambda: layer)
     monkeypatch.setattr(doorbell, "_paces", {})
     return layer
 
@@ -107,7 +107,7 @@ def test_a_ring_that_an_earlier_one_covers_looks_up_no_layer(layer, at, monkeypa
         looked.append(True)
         return layer
 
-    monkeypatch.setattr(sender, "shared_layer", look)
+    monkeypatch.setattr(channel_layer, "shared_layer", look)
     for pk, moment in enumerate((100, 100.001, 100.002, 100.003, 100.5), 1):
         at(moment)
         ring(pk)

@@ -24,7 +24,7 @@ from sisy.heartbeat.quarantine import reject_unreadable_rows
 from sisy.heartbeat.retention import Rounds, prune_backlog
 from sisy.heartbeat.tick import Tick, tick
 from sisy.heartbeat.timing_check import Audit
-from sisy.messaging import carriers, doorbell, heartbeat_bell, sender
+from sisy.messaging import carriers, channel_layer, doorbell, heartbeat_bell
 from sisy.models import Process, Role, Run, Task
 from sisy.models.lease import RENEWALS, Lease
 from sisy.planning.timing import LOOKAHEAD
@@ -85,11 +85,11 @@ class Heartbeat:
         self._next_due: datetime | None = None
         self._bell = heartbeat_bell.listener(self._receive_ring)
         self._outgoing = Sender(self.using)
-        self._rings = sender.Pace(heartbeat_bell.RING_INTERVAL)
+        self._rings = carriers.Pace(heartbeat_bell.RING_INTERVAL)
 
     async def run(self) -> None:
         """Make passes until `stop` is called."""
-        with sender.local_loop():
+        with channel_layer.local_loop():
             self._bell.open()
             try:
                 with heartbeat_bell.listening(self._receive_ring):

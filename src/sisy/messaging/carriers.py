@@ -13,6 +13,7 @@ polling finds what was lost.
 """
 
 import atexit
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
@@ -22,8 +23,8 @@ from channels.layers import BaseChannelLayer
 from django.apps import apps
 from django.db import connections, router
 
-from sisy.messaging import sender
-from sisy.messaging.channel_listener import ChannelListener
+from sisy.messaging import channel_layer
+from sisy.messaging.channel_layer import ChannelListener
 from sisy.messaging.notify_post import NotifyPost, Receive, Subscription
 from sisy.messaging.pending_message import Make, made
 from sisy.runtime.compat import after_fork_in_child, is_in_a_test_run
@@ -76,14 +77,14 @@ class LayerCarrier:
             if (message := made(channel, make, dict)) is not None:
                 await self._layer.send(channel, message)
 
-        return sender.send_soon(send, channel, after)
+        return channel_layer.send_soon(send, channel, after)
 
     def publish(self, group: str, make: Make, after: float = 0.0) -> None:
         async def send() -> None:
             if (message := made(group, make, dict)) is not None:
                 await self._layer.group_send(group, message)
 
-        sender.send_soon(send, group, after)
+        channel_layer.send_soon(send, group, after)
 
 
 class PostgresListener:
@@ -119,13 +120,53 @@ class PostgresListener:
             self._look()
 
 
+class Pace:
+    """Decides when to send the next message about a subject. Thread-safe.
+
+    The first message after a pause is sent immediately. Everything that happens within the
+    interval after it shares the next message, which is sent at the end of the interval.
+
+    Args:
+        interval: the minimum number of seconds between two messages.
+        gather: the seconds by which the first message is delayed, to cover related events.
+    """
+
+    def __init__(self, interval: float, gather: float = 0.0) -> None:
+        self._interval = interval
+        self._gather = gather
+        self._leaves_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def covers(self, now: float) -> bool:
+        """Return whether an earlier caller will send a message after ``now``."""
+        # Without the lock, since the moment only moves forward.
+        return now < self._leaves_at
+
+    def seconds_to_next(self, now: float) -> float | None:
+        """Return the seconds after which the caller must send a message.
+
+        Args:
+            now: seconds by ``time.monotonic()``.
+
+        Returns:
+            None if an earlier caller will send a message after ``now``, which covers this one.
+        """
+        if self.covers(now):
+            return None
+        with self._lock:
+            if self.covers(now):
+                return None
+            self._leaves_at = max(now + self._gather, self._leaves_at + self._interval)
+            return self._leaves_at - now
+
+
 def carrier() -> Carrier | None:
     """Return what carries messages to other processes; None if nothing does."""
-    layer = sender.shared_layer()
+    layer = channel_layer.shared_layer()
     return _post() if layer is None else LayerCarrier(layer)
 
 
-def next_departure(pace: sender.Pace, now: float) -> tuple[Carrier, float] | None:
+def next_departure(pace: Pace, now: float) -> tuple[Carrier, float] | None:
     """Return what carries the next message of a pace, and in how many seconds it may leave.
 
     Returns None if a message that leaves soon covers it, or if nothing carries messages.
@@ -152,20 +193,20 @@ def listener(
 
 def is_available() -> bool:
     """Return whether a consumer of this process can get messages, if only its own."""
-    return sender.has_layer() or _post() is not None
+    return channel_layer.has_layer() or _post() is not None
 
 
 def can_publish() -> bool:
     """Return whether a message from `publish` could reach anyone."""
-    return sender.can_publish() or _post() is not None
+    return channel_layer.can_publish() or _post() is not None
 
 
 def publish(group: str, make: Make, after: float = 0.0) -> None:
     """Send a message to a group, of other processes and of this one, in ``after`` seconds."""
     found = carrier()
     if found is None:
-        sender.publish_here(group, make, after)
-    elif sender.can_publish_here():
+        channel_layer.publish_here(group, make, after)
+    elif channel_layer.can_publish_here():
         found.publish(group, partial(_also_here, group, make), after)
     else:
         found.publish(group, make, after)
@@ -173,20 +214,20 @@ def publish(group: str, make: Make, after: float = 0.0) -> None:
 
 def _also_here(group: str, make: Make) -> Mapping[str, Any]:
     message = make()
-    sender.publish_here(group, lambda: message)
+    channel_layer.publish_here(group, lambda: message)
     return message
 
 
 async def broadcast(group: str, message: Mapping[str, Any]) -> None:
     """Send a message to a group. Does not wait for what carries it to other processes."""
-    await sender.broadcast_here(group, message)
+    await channel_layer.broadcast_here(group, message)
     if (found := carrier()) is not None:
         found.publish(group, lambda: message)
 
 
 def notify_post() -> NotifyPost | None:
     """Return what sends and receives by NOTIFY; None if a layer does, or the database cannot."""
-    return None if sender.shared_layer() is not None else _post()
+    return None if channel_layer.shared_layer() is not None else _post()
 
 
 def _post() -> NotifyPost | None:

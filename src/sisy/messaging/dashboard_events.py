@@ -11,8 +11,8 @@ from typing import Any
 
 from sisy import signals
 from sisy.messaging import carriers, messages
+from sisy.messaging.carriers import Pace
 from sisy.messaging.messages import Event
-from sisy.messaging.sender import Pace
 from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import after_fork_in_child
 

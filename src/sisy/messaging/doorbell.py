@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sisy import conf, signals
 from sisy.messaging import carriers, messages
-from sisy.messaging.carriers import Listener
-from sisy.messaging.sender import Pace
+from sisy.messaging.carriers import Listener, Pace
 from sisy.runtime import signal_dispatch
 from sisy.runtime.checkpoint import checkpoint
 from sisy.runtime.compat import after_fork_in_child

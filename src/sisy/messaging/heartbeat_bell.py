@@ -13,8 +13,7 @@ from typing import Any
 
 from sisy import signals
 from sisy.messaging import carriers, messages
-from sisy.messaging.carriers import Listener
-from sisy.messaging.sender import Pace
+from sisy.messaging.carriers import Listener, Pace
 from sisy.runtime import signal_dispatch
 from sisy.runtime.compat import after_fork_in_child
 from sisy.runtime.log import logger

@@ -22,7 +22,7 @@ from django.utils.translation import ngettext
 
 from sisy import clock, conf
 from sisy.execution import MakePool, ThreadPool
-from sisy.messaging import doorbell, sender
+from sisy.messaging import channel_layer, doorbell
 from sisy.messaging.carriers import Listener
 from sisy.models import Role, Task
 from sisy.models.lease import RENEWALS, Lease
@@ -124,7 +124,7 @@ class Worker:
 
     async def run(self) -> None:
         """Execute runs until `stop` or a drain request, and return when they have finished."""
-        with sender.local_loop(), capturing():
+        with channel_layer.local_loop(), capturing():
             await self._work_until_stopped()
 
     async def _work_until_stopped(self) -> None:

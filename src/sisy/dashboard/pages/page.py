@@ -22,7 +22,7 @@ from sisy.dashboard.access import Dashboard
 from sisy.dashboard.page_request import PARTS, PageRequest
 from sisy.dashboard.parameters import Check, refusals
 from sisy.dashboard.preferences import THEMES, ZONES
-from sisy.messaging import carriers, messages, sender
+from sisy.messaging import carriers, channel_layer, messages
 from sisy.runtime import live_socket
 
 RUNS, OUTPUT, BEAT = messages.RUNS, messages.OUTPUT, "beat"
@@ -235,7 +235,7 @@ TABS = {
 def live_address() -> str:
     """Return the path of the WebSocket; empty if there is none, or it would get no messages."""
     # With a layer, the socket may be in another process. Without one, most projects have none.
-    is_live = sender.has_layer() or (live_socket.is_served() and carriers.is_available())
+    is_live = channel_layer.has_layer() or (live_socket.is_served() and carriers.is_available())
     if not is_live:
         return ""
     return get_script_prefix() + conf.get_settings().live_path

@@ -1,4 +1,4 @@
-"""Send messages over the channel layer from any thread, despite outages and full channels."""
+"""Send and receive messages over the channel layer, despite outages and full channels."""
 
 import asyncio
 import threading
@@ -22,14 +22,23 @@ from django.utils.module_loading import import_string
 from sisy.messaging.pending_message import Make, made
 from sisy.runtime.compat import after_fork_in_child
 from sisy.runtime.log import Outage
-from sisy.runtime.loop import retry_delay
+from sisy.runtime.loop import IDLE_POLL_INTERVAL, Loop, retry_delay
 from sisy.runtime.threads import LoopThread
 
 LAYER_TIMEOUT = 5  # seconds for a layer to accept a message
 # A channel without readers is full again and again, as its oldest messages expire.
-CALM_SECONDS = 5.0
+FULL_CALM_SECONDS = 5.0
 MEANWHILE = "workers find queued runs by polling"
 
+# Seconds until the listener rejoins its groups, because layers expire members.
+MEMBERSHIP_SECONDS = 3600.0
+
+# Seconds without an error after which a channel works again, even if no message has come: other
+# workers may have received them all. Longer than redis-py's timeout of 5 s, by which a wrongly
+# configured client fails again and again.
+LISTENING_CALM_SECONDS = 10.0
+
+Receive = Callable[[Any], object]
 SendCallback = Callable[[], Awaitable[None]]
 
 _local_loops: list[asyncio.AbstractEventLoop] = []
@@ -113,46 +122,6 @@ def _start_sending(send: SendCallback, address: str) -> None:
     task.add_done_callback(_under_way.discard)
 
 
-class Pace:
-    """Decides when to send the next message about a subject. Thread-safe.
-
-    The first message after a pause is sent immediately. Everything that happens within the
-    interval after it shares the next message, which is sent at the end of the interval.
-
-    Args:
-        interval: the minimum number of seconds between two messages.
-        gather: the seconds by which the first message is delayed, to cover related events.
-    """
-
-    def __init__(self, interval: float, gather: float = 0.0) -> None:
-        self._interval = interval
-        self._gather = gather
-        self._leaves_at = float("-inf")
-        self._lock = threading.Lock()
-
-    def covers(self, now: float) -> bool:
-        """Return whether an earlier caller will send a message after ``now``."""
-        # Without the lock, since the moment only moves forward.
-        return now < self._leaves_at
-
-    def seconds_to_next(self, now: float) -> float | None:
-        """Return the seconds after which the caller must send a message.
-
-        Args:
-            now: seconds by ``time.monotonic()``.
-
-        Returns:
-            None if an earlier caller will send a message after ``now``, which covers this one.
-        """
-        if self.covers(now):
-            return None
-        with self._lock:
-            if self.covers(now):
-                return None
-            self._leaves_at = max(now + self._gather, self._leaves_at + self._interval)
-            return self._leaves_at - now
-
-
 class Sender:
     """Sends messages from a thread with an event loop of its own."""
 
@@ -181,7 +150,7 @@ class Sender:
 async def _send(send: SendCallback, address: str, after: float = 0.0) -> None:
     if after:
         await asyncio.sleep(after)
-    full = _full.setdefault(address, Outage(f"The channel {address}", CALM_SECONDS))
+    full = _full.setdefault(address, Outage(f"The channel {address}", FULL_CALM_SECONDS))
     try:
         async with asyncio.timeout(LAYER_TIMEOUT):
             await send()
@@ -206,6 +175,87 @@ async def _send_again(send: SendCallback, address: str) -> None:
         if not _outage.failures:
             return
         await _send(send, address)
+
+
+class ChannelListener:
+    """Receives the messages of some channels and groups.
+
+    Args:
+        channels, groups: what to call with each message to them.
+    """
+
+    def __init__(self, channels: Mapping[str, Receive], groups: Mapping[str, Receive]) -> None:
+        self._channels = channels
+        self._groups = groups
+        self._addresses: dict[str, str] = {}  # this listener's own channel in each group
+        self._receiving: dict[str, asyncio.Future[Any]] = {}  # by channel
+        self._loops: list[Loop] = []
+        self._listening: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        """Start listening. Does nothing without a layer that reaches other processes."""
+        if shared_layer() is None:
+            return
+        receiving = {name: partial(self._receive, name) for name in self._channels}
+        receiving |= {name: partial(self._receive_as_member, name) for name in self._groups}
+        for name, step in receiving.items():
+            loop = Loop(f"Listening on {name}", step)
+            self._loops.append(loop)
+            self._listening.append(asyncio.create_task(loop.run()))
+
+    @property
+    def is_live(self) -> bool:
+        """Return whether messages arrive, as far as is known. Thread-safe."""
+        has_joined = self._addresses.keys() >= self._groups.keys()
+        return bool(self._loops) and has_joined and not any(one.is_failing for one in self._loops)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        self._loops.clear()
+        # Those that receive come last: until a loop has ended, it may start to receive again.
+        for ending in (self._listening, self._receiving.values()):
+            for each in ending:
+                each.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
+
+    async def _receive(self, channel: str) -> float:
+        """Receive one message, or continue to wait for it in the next step."""
+        layer = shared_layer()
+        if layer is None:
+            return IDLE_POLL_INTERVAL
+        receiving = self._receiving.get(channel)
+        if receiving is None:
+            receiving = asyncio.ensure_future(layer.receive(channel))
+            self._receiving[channel] = receiving
+        await asyncio.wait([receiving], timeout=LISTENING_CALM_SECONDS)
+        if receiving.done():
+            del self._receiving[channel]
+            self._channels[channel](receiving.result())
+        return 0.0
+
+    async def _receive_as_member(self, group: str) -> float:
+        """Join a group, or receive one message to it."""
+        layer = shared_layer()
+        if layer is None:
+            return IDLE_POLL_INTERVAL
+        if group not in self._addresses:
+            address = await layer.new_channel()
+            async with asyncio.timeout(LAYER_TIMEOUT):
+                await layer.group_add(group, address)
+            self._addresses[group] = address
+            return 0.0
+        try:
+            async with asyncio.timeout(MEMBERSHIP_SECONDS):
+                message = await layer.receive(self._addresses[group])
+        except TimeoutError:
+            del self._addresses[group]
+            return 0.0
+        except Exception:
+            # The layer may have restarted and forgotten this member, so join again.
+            del self._addresses[group]
+            raise
+        self._groups[group](message)
+        return 0.0
 
 
 _sender = Sender()
