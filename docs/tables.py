@@ -181,7 +181,8 @@ def filters_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def spelled(action: argparse.Action) -> str:
-    return f"`{' '.join(filter(None, [*action.option_strings[:1], str(action.metavar or '')]))}`"
+    words = [", ".join(action.option_strings), str(action.metavar or "")]
+    return f"`{' '.join(filter(None, words))}`"
 
 
 def own_options(name: str) -> Iterator[tuple[str, str, str]]:

@@ -49,7 +49,8 @@ class Settings:
     """The path of the dashboard's WebSocket, without a leading slash."""
 
     poll_interval: float = 1
-    """Seconds between two polls of a worker, 0.05 to 60; almost doubled while it gets messages."""
+    """Seconds between two polls of a worker, 0.05 to 60. A worker that receives messages waits
+    almost twice as long."""
 
     lease_seconds: float = 30
     """Seconds without a renewal after which a process is considered dead, 5 to 3600."""
@@ -79,7 +80,7 @@ class Settings:
     """The maximum number of finished runs to keep per task, 0 to 1000000000. 0 means no limit."""
 
     capture: str = CAPTURE_ALL
-    """Keep a run's prints and logs (``"all"``), only its ``"logs"``, or nothing (``"off"``)."""
+    """The output of runs to keep: ``"all"`` (prints and logs), ``"logs"`` or ``"off"``."""
 
     output_days: float = 7
     """Days until the output and progress of a finished run are deleted, 0 to 36500. 0 keeps them

@@ -19,7 +19,7 @@ Sent with ``run``. If the occurrence still applies, it is planned again.
 run_started = Signal(use_caching=True)
 """A worker claimed a run. Sent with ``run``.
 
-Its function is called as soon as it is ready, which may be 100 ms later, and a slot is free.
+Its function is called once a slot is free and the run is ready, which can be up to 100 ms later.
 """
 
 run_released = Signal(use_caching=True)
@@ -43,7 +43,9 @@ ended. ``exception`` is what the function raised.
 """
 
 run_lost = Signal(use_caching=True)
-"""A run was taken from a worker that died or was cut off. Sent with ``run``.
+"""A run was taken from a worker that died, was cut off, or stopped before the run finished.
+
+Sent with ``run``.
 
 Its ``state`` says whether it is queued again, or has ended as lost or cancelled.
 """
@@ -58,9 +60,9 @@ run_skipped = Signal(use_caching=True)
 """A run was skipped, because another run of its task was running. Sent with ``run``."""
 
 run_cancelled = Signal(use_caching=True)
-"""A queued run was cancelled, or its task was deleted. Sent with ``run``.
+"""A run was cancelled while it was queued, or when its worker released it, or with its task.
 
-A running run sends `run_finished` when its function has ended.
+Sent with ``run``. If a function was running, `run_finished` is sent when it has ended.
 """
 
 run_rejected = Signal(use_caching=True)
@@ -76,7 +78,7 @@ tasks_changed = Signal(use_caching=True)
 """Changes of tasks with a schedule were committed: created, edited, paused, resumed or deleted.
 
 Sent without arguments. An edit sends it if it affects when or how the task runs. It is also sent
-when a queue was paused until a moment.
+when a queue is paused with an end time.
 """
 
 worker_online = Signal(use_caching=True)
@@ -98,14 +100,14 @@ drain_requested = Signal(use_caching=True)
 """A worker was asked to drain. Sent with ``pk``: the key of its process."""
 
 alert_opened = Signal(use_caching=True)
-"""An alert was opened, or opened again because its problem recurred soon or by a person.
+"""An alert opened, or reopened because its problem recurred soon or a person reopened it.
 
-Sent with ``alert``. A message is sent ten seconds later, unless the problem is over by then or a
-person opened the alert again.
+Sent with ``alert``. A message follows ten seconds later, unless the problem is over by then or a
+person reopened the alert.
 """
 
 alert_closed = Signal(use_caching=True)
-"""An alert was closed, because its problem is over or by a person. Sent with ``alert``.
+"""An alert closed because its problem is over, or because a person closed it.
 
-Its ``close_reason`` says why, and its ``closed_by`` who closed it.
+Sent with ``alert``, whose ``close_reason`` and ``closed_by`` say why and who.
 """
