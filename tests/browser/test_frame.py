@@ -85,7 +85,7 @@ def test_the_frame_keeps_its_place_on_all_pages(look, address):
 def test_moments_are_shown_in_the_zone_of_the_browser(look, address, alert):
     with look(address, timezone_id="Asia/Tokyo") as window:
         window.locator("#sisy-display summary").click()
-        window.get_by_role("button", name="Mine").click()
+        window.get_by_role("button", name="Browser").click()
         expect(window.locator("#sisy-display summary")).to_have_text("Settings Asia/Tokyo")
         expect(window.locator("#timeline")).to_contain_text("Asia/Tokyo")
 
