@@ -1,9 +1,9 @@
 """Move queued, running and troubled runs into small tables, and drop the indexes that found them.
 
-Stop Sisy's processes first: see `docs/explanation/storage.md`. The tables are filled while the old
-indexes still exist. PostgreSQL and SQLite do all of it in one transaction, or nothing. MySQL and
-MariaDB cannot roll back changes of the schema, so each step can be repeated there: after a failure
-half way, migrate again.
+Stop Sisy's processes first: their code would change runs without their entries. The tables are
+filled while the old indexes still exist. PostgreSQL and SQLite do all of it in one transaction, or
+nothing. MySQL and MariaDB cannot roll back changes of the schema, so each step can be repeated
+there: after a failure half way, migrate again.
 """
 
 from typing import Any
