@@ -60,9 +60,10 @@ run_skipped = Signal(use_caching=True)
 """A run was skipped, because another run of its task was running. Sent with ``run``."""
 
 run_cancelled = Signal(use_caching=True)
-"""A run was cancelled while it was queued, or when its worker released it, or with its task.
+"""A run was cancelled while it was queued, or when its worker released it or stopped.
 
-Sent with ``run``. If a function was running, `run_finished` is sent when it has ended.
+Sent with ``run``. Deleting a task cancels its queued runs, too. If a function was running,
+`run_finished` is sent when it has ended.
 """
 
 run_rejected = Signal(use_caching=True)
@@ -100,10 +101,10 @@ drain_requested = Signal(use_caching=True)
 """A worker was asked to drain. Sent with ``pk``: the key of its process."""
 
 alert_opened = Signal(use_caching=True)
-"""An alert opened, or reopened because its problem recurred soon or a person reopened it.
+"""An alert opened, or reopened because its problem recurred or a person reopened it.
 
-Sent with ``alert``. A message follows ten seconds later, unless the problem is over by then or a
-person reopened the alert.
+Sent with ``alert``. A message follows ten seconds after it opened, or ten minutes after its
+problem recurred, unless the problem is over by then. If a person reopened it, none follows.
 """
 
 alert_closed = Signal(use_caching=True)
