@@ -94,9 +94,9 @@ def tick(
         rounds.changes.prune()
         dispatch.refuse_unknown(using, now)
         rescued += rescue.rescue_orphans(using, now)
-        deleted += retention.delete_ended(using)
         reject = partial(reject_unreadable_rows, using, now)
         waiting = past_bad_rows(partial(first_ready, using, now), reject)
+        deleted += retention.delete_ended(using)
     return Tick(
         now=now,
         queued=waiting + rescued,
