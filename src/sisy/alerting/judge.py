@@ -83,7 +83,7 @@ class Judge:
                 return
         # The next pass continues with the next step: a slow one must not keep out the others.
         while self._left:
-            self._is_behind |= isolating(self._left.pop(0), _leave_for_the_next_round)
+            self._is_behind |= isolating(self._left.pop(0), _leave_for_the_next_pass)
             if self._left and turn.ends_here():
                 return
         # The steps may have opened and closed alerts.
@@ -174,7 +174,7 @@ def _correct_moments(using: str, now: datetime) -> bool:
     return False
 
 
-def _leave_for_the_next_round(error: Exception) -> bool:
+def _leave_for_the_next_pass(error: Exception) -> bool:
     logger.error("Could not check for problems; retrying in the next pass", exc_info=error)
     return False
 

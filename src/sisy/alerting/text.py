@@ -46,8 +46,7 @@ def text_of(message: OutboxMessage) -> Text:
     if len(notices) > MAX_DESCRIBED:
         words = gettext("Showing the first %(number)d of %(all)d alerts.")
         words %= {"number": MAX_DESCRIBED, "all": _number(notices)}
-        are_over = all(notice.ended_at for notice in notices)
-        paragraphs.append(f"{words} {to_see_all(are_over=are_over)}")
+        paragraphs.append(f"{words} {to_see_all(are_over=_are_over(notices))}")
     paragraphs += _common_causes(notices)
     context = Context(
         {
@@ -97,9 +96,13 @@ def _subject_of_many(notices: Sequence[Notice]) -> str:
     kinds = ", ".join(f"{problem} {number}" for problem, number in counted.most_common())
     number = _number(notices)
     total = ngettext("%d alert", "%d alerts", number) % number
-    if all(notice.ended_at for notice in notices):
+    if _are_over(notices):
         total = ngettext("%d alert recovered", "%d alerts recovered", number) % number
     return _cut(f"{total}: {kinds}", MAX_SUBJECT_LENGTH)
+
+
+def _are_over(notices: Sequence[Notice]) -> bool:
+    return all(notice.ended_at for notice in notices)
 
 
 def _number(notices: Sequence[Notice]) -> int:

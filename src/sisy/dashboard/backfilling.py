@@ -22,6 +22,7 @@ from sisy.records.validators import moment_in
 from sisy.reports import formatting
 from sisy.reports.alerts.gaps import newest_gap
 from sisy.reports.backfill_cost import Cost, cost_of, in_words
+from sisy.reports.backfill_reasons import nothing_to_backfill
 from sisy.runtime.durations import minute_after
 
 EDGE = 5  # occurrences shown at either end
@@ -181,7 +182,7 @@ class Preview:
             )
             return words % self.schedule
         if not count:
-            return _nothing_to_backfill(self.left_out)
+            return nothing_to_backfill(self.left_out)
         would = ngettext("%d occurrence will run.", "%d occurrences will run.", count)
         if not self.left_out:
             return would % count
@@ -197,17 +198,6 @@ class Preview:
     def cost_in_words(self) -> list[str]:
         """Return how much work the runs are and how long they take, and what delays them."""
         return in_words(self.cost)
-
-
-def _nothing_to_backfill(left_out: int) -> str:
-    words = ngettext(
-        "Nothing to backfill: the only occurrence has succeeded, is queued or running, or is not "
-        "planned yet.",
-        "Nothing to backfill: all %d occurrences have succeeded, are queued or running, or are "
-        "not planned yet.",
-        left_out,
-    )
-    return words % left_out if "%d" in words else words
 
 
 def asked_for(task: Task, request: HttpRequest) -> tuple[BackfillForm, list[tuple[str, Any]]]:

@@ -13,7 +13,7 @@ from sisy.management.task_verbs import AddVerb, naming_task
 from sisy.management.verbs import VerbCommand, add_yes
 from sisy.models import Task
 from sisy.reports.backfill_cost import cost_of, in_words
-from sisy.reports.backfill_reasons import Reason, by_reason, reasons_of
+from sisy.reports.backfill_reasons import Reason, by_reason, nothing_to_backfill, reasons_of
 
 
 class BackfillVerb(VerbCommand):
@@ -109,9 +109,4 @@ def _them(count: int) -> str:
 def _nothing_to_backfill(task: Task, start: datetime, end: datetime) -> str:
     if not (count := len(task.to_backfill(start, end, again=True))):
         return "Nothing to backfill: the task has no occurrence in this range."
-    each = ngettext(
-        "the only occurrence has succeeded, is queued or running, or is not planned yet",
-        f"all {count} occurrences have succeeded, are queued or running, or are not planned yet",
-        count,
-    )
-    return f"Nothing to backfill: {each}."
+    return nothing_to_backfill(count)

@@ -5,6 +5,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from django.db import close_old_connections
+from django.utils.translation import ngettext
 
 from sisy import clock
 from sisy.management.top_sections import Action
@@ -85,7 +86,7 @@ def actions_of(using: str) -> dict[str, Action]:
     return {
         "acknowledge": Action(
             section="alerts",
-            question=lambda keys: f"Acknowledge {_named('alert', keys)}?",
+            question=_before_acknowledging,
             do=connected(do.acknowledge),
         ),
         "pause": Action(
@@ -109,6 +110,7 @@ def actions_of(using: str) -> dict[str, Action]:
     }
 
 
-def _named(what: str, keys: str) -> str:
-    several = keys.split(",")
-    return f"{what}{'s' if len(several) > 1 else ''} {', '.join(several)}"
+def _before_acknowledging(keys: str) -> str:
+    named = keys.split(",")
+    words = ngettext("Acknowledge alert %s?", "Acknowledge alerts %s?", len(named))
+    return words % ", ".join(named)

@@ -25,7 +25,8 @@ from django.db import connections, router
 
 from sisy.messaging import channel_layer
 from sisy.messaging.channel_layer import ChannelListener
-from sisy.messaging.notify_post import NotifyPost, Receive, Subscription
+from sisy.messaging.messages import Receive
+from sisy.messaging.notify_post import NotifyPost, Subscription
 from sisy.messaging.pending_message import Make, made
 from sisy.runtime.compat import after_fork_in_child, is_in_a_test_run
 

@@ -19,6 +19,7 @@ from channels.layers import (
 )
 from django.utils.module_loading import import_string
 
+from sisy.messaging.messages import MEANWHILE, Receive
 from sisy.messaging.pending_message import Make, made
 from sisy.runtime.compat import after_fork_in_child
 from sisy.runtime.log import Outage
@@ -28,7 +29,6 @@ from sisy.runtime.threads import LoopThread
 LAYER_TIMEOUT = 5  # seconds for a layer to accept a message
 # A channel without readers is full again and again, as its oldest messages expire.
 FULL_CALM_SECONDS = 5.0
-MEANWHILE = "workers find queued runs by polling"
 
 # Seconds until the listener rejoins its groups, because layers expire members.
 MEMBERSHIP_SECONDS = 3600.0
@@ -38,7 +38,6 @@ MEMBERSHIP_SECONDS = 3600.0
 # configured client fails again and again.
 LISTENING_CALM_SECONDS = 10.0
 
-Receive = Callable[[Any], object]
 SendCallback = Callable[[], Awaitable[None]]
 
 _local_loops: list[asyncio.AbstractEventLoop] = []

@@ -5,7 +5,7 @@ Messages contain only keys and numbers. Each is a hint that may be lost; the dat
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -26,6 +26,12 @@ HEARTBEATS = "sisy.heartbeats"
 EVENT = "sisy.event"
 EVENTS = "sisy.events"
 """The group of all dashboards."""
+
+MEANWHILE = "workers find queued runs by polling"
+"""The consequence of an outage, for its log."""
+
+Receive = Callable[[Any], object]
+"""Called with each message of a channel or group, in any thread. Must be quick."""
 
 RUNS, OUTPUT = "runs", "output"
 """The kinds of events: runs changed, or only their output and progress did."""

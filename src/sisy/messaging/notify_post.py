@@ -25,6 +25,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from sisy.messaging import messages
+from sisy.messaging.messages import MEANWHILE, Receive
 from sisy.messaging.notify_session import NotHeard, Notice, NotifySession
 from sisy.messaging.pending_message import Make, PendingMessage, made
 from sisy.runtime.log import Outage, logger
@@ -33,10 +34,6 @@ from sisy.runtime.loop import retry_delay
 IDLE_SECONDS = 60.0  # without a message, until a connection that does not listen is closed
 PROBE_SECONDS = 30.0  # between two probes of a connection that listens
 DEAF_SECONDS = 60.0  # until a process that signals do not reach tries to listen again
-MEANWHILE = "workers find queued runs by polling"
-
-Receive = Callable[[Any], object]
-"""Called in the thread with each message of a channel. Must be quick."""
 
 
 @dataclass(eq=False, slots=True)

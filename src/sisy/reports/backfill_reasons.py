@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 from sisy.models import Run, Task, TaskState
 from sisy.planning.timing import next_unplanned
@@ -51,6 +51,18 @@ def reasons_of(task: Task, due: Sequence[datetime], using: str) -> list[Reason]:
             )
         )
     return found
+
+
+def nothing_to_backfill(left_out: int) -> str:
+    """Say why a backfill would run none of the occurrences of a range, one or more."""
+    words = ngettext(
+        "Nothing to backfill: the only occurrence has succeeded, is queued or running, or is not "
+        "planned yet.",
+        "Nothing to backfill: all %(number)d occurrences have succeeded, are queued or running, "
+        "or are not planned yet.",
+        left_out,
+    )
+    return words % {"number": left_out}
 
 
 def by_reason(reasons: Iterable[Reason]) -> str:

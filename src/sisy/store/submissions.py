@@ -85,7 +85,7 @@ class LiteralColumns:
         return tuple(changed)
 
     def literals(self, values: tuple[Any, ...], connection: BaseDatabaseWrapper) -> dict[str, str]:
-        """Return the SQL literal of each value by column, without those that are NULL."""
+        """Return the SQL literals by column. Columns that are NULL are left out."""
         literals = {}
         for n, (field, value) in enumerate(zip(self.fields, values, strict=True)):
             if value is not None:

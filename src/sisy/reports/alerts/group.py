@@ -191,7 +191,7 @@ class AlertGroup:
 
     @property
     def acknowledged(self) -> str:
-        """Who acknowledged it, and how many of its alerts unless it was all; empty for nobody."""
+        """Who acknowledged it, and how many of its alerts if not all; empty if no one did."""
         known = [each for each in self.records if each.acknowledged_at is not None]
         named = {"by": self.acknowledged_by, "number": len(known), "all": len(self.records)}
         if len(known) == len(self.records):
